@@ -1,0 +1,1 @@
+"""Configuration: its model, reading it with all issues at once, writing it safely."""

@@ -1,0 +1,238 @@
+"""The configuration as values: every setting with its type, default, unit and reason.
+
+Everything that is known about a setting stands at the setting: whether it is secret,
+whether changing it needs a restart, and one line for people.  The loader, the JSON
+Schema, ``docs/configuration.md`` and did-you-mean are derived from here.  Pure.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import attrs
+
+HOT: Final = "hot"
+"""Reload class: takes effect while running."""
+
+RESTART: Final = "restart"
+"""Reload class: read once, at start.  Source: requirement 2.5."""
+
+
+@attrs.frozen(repr=False)
+class Secret:
+    """A value that must never be shown; compares by value, prints as ``***``.
+
+    *reference* is how the file names it (``${NAME}``, ``env:NAME``, ``file:PATH``), or
+    `None` if the file holds the value itself.
+    """
+
+    value: str
+    reference: str | None = attrs.field(default=None, eq=False)
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+
+def setting(
+    default: Any = attrs.NOTHING,
+    doc: str = "",
+    *,
+    unit: str = "",
+    reload: str = HOT,
+    secret: bool = False,
+) -> Any:
+    """Return an attrs field that knows everything about a setting.
+
+    *default* may be a value or an `attrs.Factory`; without one the setting is required.
+    """
+    metadata = {"doc": doc, "unit": unit, "reload": reload, "secret": secret}
+    return attrs.field(default=default, metadata=metadata)
+
+
+Scope = Literal["read", "write", "admin"]
+Role = Literal["control", "node"]
+
+ALL_SCOPES: Final[tuple[Scope, ...]] = ("read", "write", "admin")
+
+
+@attrs.frozen
+class Limits:
+    """What one client may cost.  The defaults protect; a benchmark raises them.
+
+    Zero means unlimited where a setting says so.
+    """
+
+    handshake_seconds: float = setting(
+        10.0, "From accept to a valid `connect`; long enough for a slow phone.", unit="seconds"
+    )
+    preauth_connections: int = setting(
+        128, "Connections that have not authenticated, in all; 0 is unlimited.", unit="connections"
+    )
+    preauth_per_address: int = setting(
+        16,
+        "The same from one address (IPv6: one /64), so that nobody takes them all.",
+        unit="connections",
+    )
+    preauth_frame_bytes: int = setting(
+        64 * 1024, "Largest first frame; `connect` needs far less.", unit="bytes"
+    )
+    connections: int = setting(
+        16_384,
+        "Connections in all; each idle one costs about 16 KiB; 0 is unlimited.",
+        unit="connections",
+    )
+    head_bytes: int = setting(
+        16 * 1024, "Largest HTTP request head; browsers stay below 8 KiB.", unit="bytes"
+    )
+    body_bytes: int = setting(
+        1024 * 1024, "Largest HTTP request body; the same as one frame.", unit="bytes"
+    )
+    frame_bytes: int = setting(1024 * 1024, "Largest message from a client.", unit="bytes")
+    fragments: int = setting(
+        1024, "Most fragments of one message; honest clients use a handful.", unit="fragments"
+    )
+    control_frames_per_second: int = setting(
+        100, "Most pings and pongs, sustained for 5 s; 0 is unlimited.", unit="frames"
+    )
+    queue_bytes: int = setting(
+        1024 * 1024, "What may wait for a client that reads slowly.", unit="bytes"
+    )
+    slow_seconds: float = setting(
+        10.0,
+        "How long that queue may stay full before the client is closed (4008).",
+        unit="seconds",
+    )
+    ping_seconds: float = setting(
+        20.0, "Silence after which a client is pinged; below usual NAT timeouts.", unit="seconds"
+    )
+    pong_seconds: float = setting(
+        20.0, "How long it may take to answer before it is taken for gone.", unit="seconds"
+    )
+    in_flight: int = setting(
+        64, "Requests of one client at the same time; 0 is unlimited.", unit="requests"
+    )
+    requests_per_second: float = setting(
+        200.0, "Sustained rate of one client, burst 2 s; 0 is unlimited.", unit="requests"
+    )
+    login_failures: int = setting(
+        5, "Wrong credentials from one address in 15 minutes before a lock-out.", unit="attempts"
+    )
+
+
+@attrs.frozen
+class Gateway:
+    """The port and what may come through it."""
+
+    port: int = setting(18789, "TCP port for HTTP and WebSocket.", reload=RESTART)
+    bind: str = setting(
+        "loopback", "Where to listen: loopback, lan, tailnet, auto, or an address.", reload=RESTART
+    )
+    hosts: tuple[str, ...] = setting(
+        (), "Further names by which clients may call this gateway (Host header)."
+    )
+    origins: tuple[str, ...] = setting(
+        (), "Further web origins that may connect, like `https://home.example`."
+    )
+    limits: Limits = setting(attrs.Factory(Limits), "What one client may cost.")
+
+
+@attrs.frozen
+class Token:
+    """A named credential."""
+
+    token: Secret = setting(
+        doc="The secret itself; at least 128 bits beyond loopback.", secret=True
+    )
+    role: Role = setting("control", "What kind of client it is for.")
+    scopes: tuple[Scope, ...] = setting(ALL_SCOPES, "What it may do.")
+
+
+@attrs.frozen
+class Auth:
+    """Who may connect."""
+
+    password: Secret | None = setting(
+        None, "A password that gives every scope, for people who type.", secret=True
+    )
+    tokens: Mapping[str, Token] = setting(attrs.Factory(dict), "Tokens by name.")
+
+
+@attrs.frozen
+class Provider:
+    """Where answers come from."""
+
+    kind: Literal["echo", "openai"] = setting(doc="Which protocol it speaks.")
+    base_url: str | None = setting(
+        None, "Root of an OpenAI-compatible API, like `http://127.0.0.1:11434/v1`."
+    )
+    api_key: Secret | None = setting(None, "Its key, if it wants one.", secret=True)
+    connect_seconds: float = setting(10.0, "Longest wait for a connection.", unit="seconds")
+    idle_seconds: float = setting(
+        60.0, "Longest silence in the middle of an answer.", unit="seconds"
+    )
+    retries: int = setting(3, "Further attempts after 429, 5xx or a failed connection.")
+    delay: float = setting(
+        0.0, "Only echo: wait this long before each word, to see streaming.", unit="seconds"
+    )
+
+
+@attrs.frozen
+class Agent:
+    """Somebody to talk to."""
+
+    provider: str = setting("echo", "Name of a table in `[providers]`, or `echo`.")
+    model: str = setting("", "The provider's name of the model.")
+    system_prompt: str = setting("", "What the model is told before every conversation.")
+    run_seconds: float = setting(600.0, "Longest run before it is given up.", unit="seconds")
+    history_messages: int = setting(
+        100, "Most messages of a session that are sent along with a new one.", unit="messages"
+    )
+
+
+@attrs.frozen
+class Logging:
+    """What is written down, and where."""
+
+    level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", "Least important level kept."
+    )
+    format: Literal["auto", "console", "json"] = setting(
+        "auto", "`auto` is console on a terminal and JSON otherwise."
+    )
+    file: bool = setting(True, "Whether to keep `logs/gateway.log` in the state directory as well.")
+    file_bytes: int = setting(5_000_000, "Size at which that file is rotated.", unit="bytes")
+    files: int = setting(3, "How many rotated files are kept.", unit="files")
+    entry_bytes: int = setting(
+        16 * 1024,
+        "Longest entry; a hostile request cannot fill the disk with one line.",
+        unit="bytes",
+    )
+
+
+@attrs.frozen
+class Health:
+    """How often the gateway looks at itself."""
+
+    quick_seconds: float = setting(
+        30.0, "Between two looks at the supervisor tree.  Source: requirement 2.6.", unit="seconds"
+    )
+    loop_block_seconds: float = setting(
+        1.0, "How long the event loop may be blocked before it is reported.", unit="seconds"
+    )
+
+
+@attrs.frozen
+class Config:
+    """Everything that can be configured."""
+
+    gateway: Gateway = setting(attrs.Factory(Gateway), "The port.")
+    auth: Auth = setting(attrs.Factory(Auth), "Who may connect.")
+    providers: Mapping[str, Provider] = setting(
+        attrs.Factory(dict), "Where answers come from, by name."
+    )
+    agents: Mapping[str, Agent] = setting(
+        attrs.Factory(lambda: {"main": Agent()}), "Who answers, by name; the first is the default."
+    )
+    logging: Logging = setting(attrs.Factory(Logging), "What is written down.")
+    health: Health = setting(attrs.Factory(Health), "How often the gateway looks at itself.")

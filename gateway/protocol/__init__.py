@@ -1,0 +1,1 @@
+"""The wire as values: frames, codes, events, and how they become Python.  No Trio here."""
