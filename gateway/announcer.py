@@ -1,0 +1,59 @@
+"""Tells the world that the gateway is there, that it still is, and that it goes.
+
+The last child to start and the first to stop: when it starts everything is up, and when
+it is asked to stop everything still is, so that the news reach everybody.
+"""
+
+import math
+import time
+from collections.abc import Callable
+
+import attrs
+import trio
+
+from gateway.bus import Bus
+from supervisors import Lifetime
+
+TICK = 30.0
+"""Seconds between two ``tick`` events.  Source: protocol, "Events"."""
+
+
+@attrs.define
+class Announcer:
+    """Publishes ``tick`` and ``gateway_closing``, and talks to the service manager.
+
+    *notify* sends one line to the service manager.  *watchdog* is the number of seconds
+    between two proofs of life, or `None`.  They come from a task of the event loop on
+    purpose: a blocked loop must fall silent.  *reason* returns why the gateway stops.
+    """
+
+    bus: Bus
+    notify: Callable[[str], None]
+    watchdog: float | None
+    reason: Callable[[], str]
+
+    async def run(self, life: Lifetime) -> None:
+        """Announce until asked to stop, then announce that."""
+        self.notify("READY=1")
+        with life.until_stopping():
+            life.started()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._tick, life)
+                if self.watchdog is not None:
+                    nursery.start_soon(self._prove_life, self.watchdog)
+        self.notify("STOPPING=1")
+        self.bus.publish("gateway_closing", {"reason": self.reason(), "restartExpectedMs": None})
+
+    async def _tick(self, life: Lifetime) -> None:
+        due = trio.current_time()
+        while True:
+            # Counted from the last due time: no drift; ticks missed in a suspend are dropped.
+            due += TICK * max(1, math.ceil((trio.current_time() - due) / TICK))
+            await trio.sleep_until(due)
+            self.bus.publish("tick", {"time": time.time()})
+            life.heartbeat()
+
+    async def _prove_life(self, interval: float) -> None:
+        while True:
+            self.notify("WATCHDOG=1")
+            await trio.sleep(interval)

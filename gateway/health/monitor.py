@@ -1,0 +1,84 @@
+"""Looks at the tree and says so when the answer changes."""
+
+from collections.abc import Callable
+
+import attrs
+import trio
+
+from gateway import __version__
+from gateway.bus import Bus
+from gateway.health.snapshot import Part, Reason, Snapshot, Verdict, reasons, verdict
+from gateway.protocol.convert import WIRE
+from supervisors import Lifetime, Status
+
+Parts = Callable[[], tuple[Part, ...]]
+
+
+def _nothing() -> tuple[Part, ...]:
+    return ()
+
+
+@attrs.define
+class Monitor:
+    """Folds the tree on demand, and publishes ``health.changed`` when the fold changes.
+
+    *tree* returns the root's status; the others return the parts of one kind.
+    """
+
+    bus: Bus
+    tree: Callable[[], Status]
+    channels: Parts = _nothing
+    agents: Parts = _nothing
+    plugins: Parts = _nothing
+    nodes: Parts = _nothing
+    _started: float | None = attrs.field(default=None, init=False)
+    _told: tuple[Verdict, tuple[Reason, ...]] | None = attrs.field(default=None, init=False)
+    _news: trio.Event = attrs.field(factory=trio.Event, init=False)
+
+    def look_soon(self) -> None:
+        """Look again before the next turn is due; something has happened."""
+        self._news.set()
+
+    def snapshot(self) -> Snapshot:
+        """Return the health as it is this moment."""
+        status = self.tree()
+        why = tuple(reasons(status))
+        return Snapshot(
+            status=verdict(status, why),
+            version=__version__,
+            uptime=self._uptime(),
+            reasons=why,
+            channels=self.channels(),
+            agents=self.agents(),
+            plugins=self.plugins(),
+            nodes=self.nodes(),
+        )
+
+    async def run(self, life: Lifetime, quick_seconds: float) -> None:
+        """Look every *quick_seconds* and whenever something happened, until asked to stop."""
+        self._uptime()
+        with life.until_stopping():
+            life.started()
+            while True:
+                self._tell()
+                life.heartbeat()
+                self._news = trio.Event()
+                with trio.move_on_after(quick_seconds):
+                    await self._news.wait()
+
+    def _tell(self) -> None:
+        status = self.tree()
+        why = tuple(reasons(status))
+        now = verdict(status, why), why
+        if now != self._told:
+            self._told = now
+            self.bus.publish(
+                "health.changed", {"status": now[0], "reasons": WIRE.unstructure(list(why))}
+            )
+
+    def _uptime(self) -> float:
+        # Trio's clock: it does not jump when somebody sets the time.
+        now = trio.current_time()
+        if self._started is None:
+            self._started = now
+        return now - self._started
