@@ -347,6 +347,7 @@ def _python(code: str) -> str:
 
 LISTENER = """
 import importlib
+import trio  # runs ldconfig to find libc: not ours
 seen = []
 def listen(event, args):
     writes = event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+")
