@@ -5,10 +5,12 @@ whether changing it needs a restart, and one line for people.  The loader, the J
 Schema, ``docs/configuration.md`` and did-you-mean are derived from here.  Pure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
 import attrs
+
+from gateway.config import values
 
 HOT: Final = "hot"
 """Reload class: takes effect while running."""
@@ -21,12 +23,22 @@ RESTART: Final = "restart"
 class Secret:
     """A value that must never be shown; compares by value, prints as ``***``.
 
-    *reference* is how the file names it (``${NAME}``, ``env:NAME``, ``file:PATH``), or
-    `None` if the file holds the value itself.
+    *reference* is how the file names it (``env:NAME`` also for ``${NAME}``,
+    ``file:PATH``), or `None` if the file holds the value itself.
     """
 
     value: str
     reference: str | None = attrs.field(default=None, eq=False)
+
+    @property
+    def kind(self) -> str:
+        """Where the value comes from: ``value`` (the file itself), ``env`` or ``file``."""
+        return "value" if self.reference is None else self.reference.partition(":")[0]
+
+    @property
+    def resolved(self) -> bool:
+        """False for a reference that nobody followed: there is no value to look at."""
+        return bool(self.value) or self.reference is None
 
     def __repr__(self) -> str:
         return "Secret(***)"
@@ -41,12 +53,25 @@ def setting(
     unit: str = "",
     reload: str = HOT,
     secret: bool = False,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    check: Callable[[str], None] | None = None,
 ) -> Any:
     """Return an attrs field that knows everything about a setting.
 
     *default* may be a value or an `attrs.Factory`; without one the setting is required.
+    *minimum* and *maximum* are inclusive bounds of a number.  *check* looks at a
+    string, or at each of several, and raises `ValueError` with what is wrong with it.
     """
-    metadata = {"doc": doc, "unit": unit, "reload": reload, "secret": secret}
+    metadata = {
+        "doc": doc,
+        "unit": unit,
+        "reload": reload,
+        "secret": secret,
+        "minimum": minimum,
+        "maximum": maximum,
+        "check": check,
+    }
     return attrs.field(default=default, metadata=metadata)
 
 
@@ -64,59 +89,88 @@ class Limits:
     """
 
     handshake_seconds: float = setting(
-        10.0, "From accept to a valid `connect`; long enough for a slow phone.", unit="seconds"
+        10.0,
+        "From accept to a valid `connect`; long enough for a slow phone.",
+        unit="seconds",
+        minimum=0.1,
     )
     preauth_connections: int = setting(
-        128, "Connections that have not authenticated, in all; 0 is unlimited.", unit="connections"
+        128,
+        "Connections that have not authenticated, in all; 0 is unlimited.",
+        unit="connections",
+        minimum=0,
     )
     preauth_per_address: int = setting(
         16,
         "The same from one address (IPv6: one /64), so that nobody takes them all.",
         unit="connections",
+        minimum=0,
     )
     preauth_frame_bytes: int = setting(
-        64 * 1024, "Largest first frame; `connect` needs far less.", unit="bytes"
+        64 * 1024, "Largest first frame; `connect` needs far less.", unit="bytes", minimum=1024
     )
     connections: int = setting(
         16_384,
         "Connections in all; each idle one costs about 16 KiB; 0 is unlimited.",
         unit="connections",
+        minimum=0,
     )
     head_bytes: int = setting(
-        16 * 1024, "Largest HTTP request head; browsers stay below 8 KiB.", unit="bytes"
+        16 * 1024,
+        "Largest HTTP request head; browsers stay below 8 KiB.",
+        unit="bytes",
+        minimum=1024,
     )
     body_bytes: int = setting(
-        1024 * 1024, "Largest HTTP request body; the same as one frame.", unit="bytes"
+        1024 * 1024, "Largest HTTP request body; the same as one frame.", unit="bytes", minimum=1024
     )
-    frame_bytes: int = setting(1024 * 1024, "Largest message from a client.", unit="bytes")
+    frame_bytes: int = setting(
+        1024 * 1024, "Largest message from a client.", unit="bytes", minimum=1024
+    )
     fragments: int = setting(
-        1024, "Most fragments of one message; honest clients use a handful.", unit="fragments"
+        1024,
+        "Most fragments of one message; honest clients use a handful.",
+        unit="fragments",
+        minimum=1,
     )
     control_frames_per_second: int = setting(
-        100, "Most pings and pongs, sustained for 5 s; 0 is unlimited.", unit="frames"
+        100, "Most pings and pongs, sustained for 5 s; 0 is unlimited.", unit="frames", minimum=0
     )
     queue_bytes: int = setting(
-        1024 * 1024, "What may wait for a client that reads slowly.", unit="bytes"
+        1024 * 1024, "What may wait for a client that reads slowly.", unit="bytes", minimum=1024
     )
     slow_seconds: float = setting(
         10.0,
         "How long that queue may stay full before the client is closed (4008).",
         unit="seconds",
+        minimum=0.1,
     )
     ping_seconds: float = setting(
-        20.0, "Silence after which a client is pinged; below usual NAT timeouts.", unit="seconds"
+        20.0,
+        "Silence after which a client is pinged; below usual NAT timeouts.",
+        unit="seconds",
+        minimum=0.1,
     )
     pong_seconds: float = setting(
-        20.0, "How long it may take to answer before it is taken for gone.", unit="seconds"
+        20.0,
+        "How long it may take to answer before it is taken for gone.",
+        unit="seconds",
+        minimum=0.1,
     )
     in_flight: int = setting(
-        64, "Requests of one client at the same time; 0 is unlimited.", unit="requests"
+        64, "Requests of one client at the same time; 0 is unlimited.", unit="requests", minimum=0
     )
     requests_per_second: float = setting(
-        200.0, "Sustained rate of one client, burst 2 s; 0 is unlimited.", unit="requests"
+        200.0,
+        "Sustained rate of one client, burst 2 s; 0 is unlimited.",
+        unit="requests",
+        minimum=0,
     )
     login_failures: int = setting(
-        5, "Wrong credentials from one address in 15 minutes before a lock-out.", unit="attempts"
+        5,
+        "Wrong credentials from one address in 15 minutes before a lock-out.",
+        unit="attempts",
+        minimum=1,
     )
 
 
@@ -124,15 +178,28 @@ class Limits:
 class Gateway:
     """The port and what may come through it."""
 
-    port: int = setting(18789, "TCP port for HTTP and WebSocket.", reload=RESTART)
+    port: int = setting(
+        18789,
+        "TCP port for HTTP and WebSocket; 0 takes any that is free.",
+        reload=RESTART,
+        minimum=0,
+        maximum=65535,
+    )
     bind: str = setting(
-        "loopback", "Where to listen: loopback, lan, tailnet, auto, or an address.", reload=RESTART
+        "loopback",
+        "Where to listen: loopback, lan, tailnet, auto, or an address.",
+        reload=RESTART,
+        check=values.check_bind,
     )
     hosts: tuple[str, ...] = setting(
-        (), "Further names by which clients may call this gateway (Host header)."
+        (),
+        "Further names by which clients may call this gateway (Host header).",
+        check=values.check_host,
     )
     origins: tuple[str, ...] = setting(
-        (), "Further web origins that may connect, like `https://home.example`."
+        (),
+        "Further web origins that may connect, like `https://home.example`.",
+        check=values.check_origin,
     )
     limits: Limits = setting(attrs.Factory(Limits), "What one client may cost.")
 
@@ -142,7 +209,9 @@ class Token:
     """A named credential."""
 
     token: Secret = setting(
-        doc="The secret itself; at least 128 bits beyond loopback.", secret=True
+        doc="The secret itself; at least 128 bits beyond loopback.",
+        secret=True,
+        check=values.check_token,
     )
     role: Role = setting("control", "What kind of client it is for.")
     scopes: tuple[Scope, ...] = setting(ALL_SCOPES, "What it may do.")
@@ -153,7 +222,10 @@ class Auth:
     """Who may connect."""
 
     password: Secret | None = setting(
-        None, "A password that gives every scope, for people who type.", secret=True
+        None,
+        "A password that gives every scope, for people who type.",
+        secret=True,
+        check=values.check_password,
     )
     tokens: Mapping[str, Token] = setting(attrs.Factory(dict), "Tokens by name.")
 
@@ -164,16 +236,27 @@ class Provider:
 
     kind: Literal["echo", "openai"] = setting(doc="Which protocol it speaks.")
     base_url: str | None = setting(
-        None, "Root of an OpenAI-compatible API, like `http://127.0.0.1:11434/v1`."
+        None,
+        "Root of an OpenAI-compatible API, like `http://127.0.0.1:11434/v1`.",
+        check=values.check_url,
     )
-    api_key: Secret | None = setting(None, "Its key, if it wants one.", secret=True)
-    connect_seconds: float = setting(10.0, "Longest wait for a connection.", unit="seconds")
+    api_key: Secret | None = setting(
+        None, "Its key, if it wants one.", secret=True, check=values.check_token
+    )
+    connect_seconds: float = setting(
+        10.0, "Longest wait for a connection.", unit="seconds", minimum=0.1
+    )
     idle_seconds: float = setting(
-        60.0, "Longest silence in the middle of an answer.", unit="seconds"
+        60.0, "Longest silence in the middle of an answer.", unit="seconds", minimum=0.1
     )
-    retries: int = setting(3, "Further attempts after 429, 5xx or a failed connection.")
+    retries: int = setting(
+        3, "Further attempts after 429, 5xx or a failed connection.", minimum=0, maximum=20
+    )
     delay: float = setting(
-        0.0, "Only echo: wait this long before each word, to see streaming.", unit="seconds"
+        0.0,
+        "Only echo: wait this long before each word, to see streaming.",
+        unit="seconds",
+        minimum=0,
     )
 
 
@@ -184,9 +267,14 @@ class Agent:
     provider: str = setting("echo", "Name of a table in `[providers]`, or `echo`.")
     model: str = setting("", "The provider's name of the model.")
     system_prompt: str = setting("", "What the model is told before every conversation.")
-    run_seconds: float = setting(600.0, "Longest run before it is given up.", unit="seconds")
+    run_seconds: float = setting(
+        600.0, "Longest run before it is given up.", unit="seconds", minimum=1
+    )
     history_messages: int = setting(
-        100, "Most messages of a session that are sent along with a new one.", unit="messages"
+        100,
+        "Most messages of a session that are sent along with a new one.",
+        unit="messages",
+        minimum=0,
     )
 
 
@@ -201,12 +289,18 @@ class Logging:
         "auto", "`auto` is console on a terminal and JSON otherwise."
     )
     file: bool = setting(True, "Whether to keep `logs/gateway.log` in the state directory as well.")
-    file_bytes: int = setting(5_000_000, "Size at which that file is rotated.", unit="bytes")
-    files: int = setting(3, "How many rotated files are kept.", unit="files")
+    file_bytes: int = setting(
+        5_000_000, "Size at which that file is rotated.", unit="bytes", minimum=10_000
+    )
+    files: int = setting(
+        3, "How many rotated files are kept.", unit="files", minimum=1, maximum=100
+    )
     entry_bytes: int = setting(
         16 * 1024,
         "Longest entry; a hostile request cannot fill the disk with one line.",
         unit="bytes",
+        minimum=256,
+        maximum=1024 * 1024,
     )
 
 
@@ -215,10 +309,16 @@ class Health:
     """How often the gateway looks at itself."""
 
     quick_seconds: float = setting(
-        30.0, "Between two looks at the supervisor tree.  Source: requirement 2.6.", unit="seconds"
+        30.0,
+        "Between two looks at the supervisor tree.  Source: requirement 2.6.",
+        unit="seconds",
+        minimum=0.1,
     )
     loop_block_seconds: float = setting(
-        1.0, "How long the event loop may be blocked before it is reported.", unit="seconds"
+        1.0,
+        "How long the event loop may be blocked before it is reported.",
+        unit="seconds",
+        minimum=0.01,
     )
 
 

@@ -1,0 +1,152 @@
+"""What a type cannot say: bounds, names that must exist, and credentials.  Pure."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import attrs
+
+from gateway.config import values
+from gateway.config.issues import Issue, Path
+from gateway.config.model import Config, Secret
+from gateway.config.strength import NEEDED, bits
+from gateway.config.tree import settings
+from gateway.protocol.issues import did_you_mean, shorten
+
+LARGEST: Final = 2**53 - 1
+"""Largest integer that every JSON reader keeps exactly.  Source: RFC 7493, 2.2."""
+
+BUILT_IN: Final = ("echo",)
+"""Providers that exist without a table."""
+
+HOW_TO_GENERATE: Final = "generate one: openssl rand -hex 32"
+
+
+def check(config: Config, raw: Mapping[str, Any]) -> Iterator[Issue]:
+    """Yield what is wrong with *config* beyond the types of its values.
+
+    *raw* is the whole document: parts of it that had the wrong type are missing from
+    *config*, and what refers to them must not be blamed.
+    """
+    for path, field, value in settings(config):
+        yield from _check_value(path, field, value)
+    yield from _check_names(config)
+    yield from _check_agents(config, raw)
+    yield from _check_providers(config, raw)
+    yield from _check_repeated(config)
+    yield from _check_presence(config, raw)
+    yield from _check_strength(config)
+
+
+def _check_value(path: Path, field: "attrs.Attribute[Any]", value: Any) -> Iterator[Issue]:
+    if isinstance(value, Secret):
+        yield from _check_text(path, field, value.value) if value.resolved else ()
+    elif isinstance(value, str):
+        yield from _check_text(path, field, value)
+    elif isinstance(value, tuple):
+        for index, each in enumerate(value):
+            yield from _check_text((*path, index), field, each)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield from _check_number(path, field, value)
+
+
+def _check_text(path: Path, field: "attrs.Attribute[Any]", value: str) -> Iterator[Issue]:
+    check = field.metadata["check"]
+    if field.metadata["secret"] and not value:
+        yield Issue("must not be empty", path, HOW_TO_GENERATE)
+        return
+    try:
+        if check is not None:
+            check(value)
+    except ValueError as error:
+        message, _, hint = str(error).partition("; ")
+        yield Issue(message, path, hint)
+
+
+def _check_number(path: Path, field: "attrs.Attribute[Any]", value: float) -> Iterator[Issue]:
+    least, most = field.metadata["minimum"], field.metadata["maximum"]
+    most = LARGEST if most is None else most
+    least = -LARGEST if least is None else least
+    # Written so that NaN, which is neither more nor less, fails too.
+    if not (math.isfinite(value) and least <= value <= most):
+        unit = f" {field.metadata['unit']}" if field.metadata["unit"] else ""
+        limits = f"at least {least}" if most == LARGEST else f"between {least} and {most}"
+        yield Issue(f"must be {limits}{unit}", path)
+
+
+def _check_names(config: Config) -> Iterator[Issue]:
+    tables: Mapping[Path, Mapping[str, Any]] = {
+        ("agents",): config.agents,
+        ("providers",): config.providers,
+        ("auth", "tokens"): config.auth.tokens,
+    }
+    for path, entries in tables.items():
+        for name in entries:
+            if not values.NAME.fullmatch(name):
+                yield Issue(
+                    "a name has 1 to 64 letters, digits, _ . and -, and not only dots",
+                    (*path, name),
+                )
+
+
+def _check_agents(config: Config, raw: Mapping[str, Any]) -> Iterator[Issue]:
+    # Not config.providers: one with a mistake in it has been named nevertheless.
+    named = raw.get("providers")
+    known = {*BUILT_IN, *(named if isinstance(named, dict) else ())}
+    for name, agent in config.agents.items():
+        if agent.provider not in known:
+            hint = did_you_mean(agent.provider, known).removeprefix("; ")
+            listed = shorten(f"there are {', '.join(sorted(known))}")
+            message = "must be echo or in [providers]"
+            yield Issue(message, ("agents", name, "provider"), hint or listed)
+    if not config.agents and raw.get("agents") == {}:
+        yield Issue("needs at least one agent", ("agents",), "add [agents.main]")
+
+
+def _check_providers(config: Config, raw: Mapping[str, Any]) -> Iterator[Issue]:
+    for name, provider in config.providers.items():
+        if provider.kind == "openai" and "base_url" not in raw["providers"][name]:
+            message = "is missing: kind openai needs it, like https://host/v1"
+            yield Issue(message, ("providers", name, "base_url"))
+
+
+def _credentials(config: Config) -> Iterator[tuple[Path, Secret]]:
+    """Yield what clients authenticate with, as far as its value is known."""
+    if config.auth.password is not None and config.auth.password.resolved:
+        yield ("auth", "password"), config.auth.password
+    for name, token in config.auth.tokens.items():
+        if token.token.resolved:
+            yield ("auth", "tokens", name, "token"), token.token
+
+
+def _check_repeated(config: Config) -> Iterator[Issue]:
+    first: dict[str, Path] = {}
+    for path, secret in _credentials(config):
+        if first.setdefault(secret.value, path) != path and secret.value:
+            other = ".".join(map(str, first[secret.value]))
+            yield Issue(f"has the same value as {other}", path, "each credential needs its own")
+
+
+def _check_presence(config: Config, raw: Mapping[str, Any]) -> Iterator[Issue]:
+    auth = raw.get("auth", {})
+    # A credential with a mistake in it is reported as that, not as missing.
+    given = not isinstance(auth, dict) or "password" in auth or bool(auth.get("tokens"))
+    if not given and not config.auth.tokens:
+        yield Issue(
+            "no credential is configured, so nobody could connect",
+            ("auth",),
+            f"add [auth.tokens.default] with a token ({HOW_TO_GENERATE}), or set GATEWAY_TOKEN",
+        )
+
+
+def _check_strength(config: Config) -> Iterator[Issue]:
+    """Source: ruling on binds: beyond loopback every credential has 128 bits."""
+    if not values.is_wide(config.gateway.bind):
+        return
+    for path, secret in _credentials(config):
+        if 0 < (strength := bits(secret.value)) < NEEDED:
+            yield Issue(
+                f"has about {strength:.0f} bits; a bind beyond loopback needs {NEEDED}",
+                path,
+                f'{HOW_TO_GENERATE}; or set gateway.bind = "loopback"',
+            )

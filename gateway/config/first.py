@@ -1,0 +1,134 @@
+"""The configuration that a first start writes: every table explained, one token made."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import wrap
+from typing import Any, Final
+
+import attrs
+import orjson
+
+from gateway.config.model import Agent, Gateway, Health, Limits, Logging
+from gateway.config.structure import FORM
+
+_HEAD: Final = """\
+# Configuration of the gateway.  Made at the first start; it is yours now.
+#
+# Lines like "#key = value" show defaults: remove the # to change one.
+# A secret may be the value itself, "${NAME}" or { env = "NAME" } for an environment
+# variable, or { file = "path" }.  Check this file: python -m gateway check
+"""
+
+_AUTH: Final = """
+# Who may connect.
+[auth]
+# A password gives every scope, for people who type:
+# password = "${GATEWAY_PASSWORD}"
+
+# Made by the first start.  Whoever knows it can do everything.
+[auth.tokens.default]
+token = %s
+#role = "control"
+#scopes = ["read", "write", "admin"]
+"""
+
+_PROVIDERS: Final = """
+# Where answers come from, by name.  "echo" is always there and repeats what it is told.
+# Any server that speaks OpenAI's protocol will do; this is Ollama on the same machine:
+#[providers.local]
+#kind = "openai"
+#base_url = "http://127.0.0.1:11434/v1"
+# api_key = "${OPENAI_API_KEY}"
+#connect_seconds = 10.0
+#idle_seconds = 60.0
+#retries = 3
+"""
+
+_AGENTS: Final = """
+# Who answers, by name; the first is the default.
+# With the provider above: provider = "local" and the name of a model that it has.
+[agents.main]
+"""
+
+
+def text(token: str) -> str:
+    """Return the first configuration, with *token* as the default credential."""
+    sections = [
+        _HEAD,
+        *_table(Gateway, "gateway"),
+        *_table(Limits, "gateway.limits"),
+        _AUTH % orjson.dumps(token).decode(),
+        _PROVIDERS,
+        _AGENTS + "".join(_lines(Agent)),
+        *_table(Logging, "logging"),
+        *_table(Health, "health"),
+    ]
+    return "".join(sections)
+
+
+def write(path: Path) -> bool:
+    """Write the first configuration to *path*, unless there is a file; return if so.
+
+    The file is 0600 in a directory that is 0700 if it had to be made.  It appears
+    whole or not at all, and of two starts at once only one writes.  Raises `OSError`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    content = text(secrets.token_urlsafe(32)).encode()
+    # Written under another name: a start that comes second must not read half a file.
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        _write_through(draft, content)
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink(missing_ok=True)
+    _sync_directory(path.parent)
+    return True
+
+
+def _table(model: type[attrs.AttrsInstance], name: str) -> Iterator[str]:
+    yield f"\n{_comment(_first_line(model))}[{name}]\n"
+    yield from _lines(model)
+
+
+def _lines(model: type[attrs.AttrsInstance]) -> Iterator[str]:
+    """Yield each setting of *model* that has a default which can be written down."""
+    for field in attrs.fields(model):
+        if not attrs.has(field.type):
+            unit = f"  [{field.metadata['unit']}]" if field.metadata["unit"] else ""
+            yield _comment(field.metadata["doc"] + unit)
+            yield f"#{field.name} = {_toml(field.default)}\n"
+
+
+def _toml(value: Any) -> str:
+    """Return *value* as TOML; strings, numbers and lists are written as in JSON."""
+    return orjson.dumps(FORM.unstructure(value)).decode()
+
+
+def _comment(text: str) -> str:
+    return "".join(f"# {line}\n" for line in wrap(text, 86, break_on_hyphens=False))
+
+
+def _first_line(model: type) -> str:
+    return (model.__doc__ or "").strip().partition("\n")[0]
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(number, "wb") as file:
+        # The umask may have taken bits away, never added any; this is for the owner's.
+        os.fchmod(number, 0o600)
+        file.write(content)
+        file.flush()
+        os.fsync(number)
+
+
+def _sync_directory(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

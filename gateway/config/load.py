@@ -1,0 +1,213 @@
+"""From a TOML text to a `Config`, or to everything that is wrong with it.
+
+`load` is pure but for the references that the text makes.  `read` looks at a file.
+A start, a reload, ``gateway check`` and ``config.check`` all pass through `load`, so
+they cannot disagree.
+"""
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path as FilePath
+from typing import Any, Final
+
+import attrs
+
+from gateway.config.checks import check
+from gateway.config.files import read_bounded
+from gateway.config.issues import Issue, Path
+from gateway.config.locate import BoundError, Outline, Position, outline
+from gateway.config.model import Config, Secret
+from gateway.config.overrides import Override, apply_overrides
+from gateway.config.secrets import References, resolve
+from gateway.config.structure import structure
+from gateway.config.tree import settings
+
+MOST_BYTES: Final = 1024 * 1024
+"""Largest file; the biggest sensible one has a few hundred KiB of prompts."""
+
+MOST_ISSUES: Final = 100
+"""Most issues reported; whoever has more begins with these."""
+
+START: Final = Position(1, 1)
+"""Where a text begins."""
+
+_NEVER: Final = re.compile("[\0\ud800-\udfff]")
+_PLACE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)\Z")
+
+
+@attrs.frozen
+class Loaded:
+    """What a text says: a *config*, unless one of *issues* is an error.
+
+    *hash* is the SHA-256 of the text in hex: the ``baseHash`` of edits.
+    """
+
+    source: str
+    hash: str
+    config: Config | None
+    issues: tuple[Issue, ...] = ()
+
+    @property
+    def valid(self) -> bool:
+        """Whether a gateway would start on it."""
+        return self.config is not None
+
+
+def load(
+    text: str,
+    source: str = "",
+    *,
+    references: References | None = None,
+    overrides: Sequence[Override] = (),
+) -> Loaded:
+    """Return what *text* says; never raises, whatever is in it.
+
+    *source* names the text in issues.  Without *references* none is followed, and a
+    secret that is referred to has no value: enough to check, not to start.
+    """
+    config = None
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    try:
+        places, document = _parse(text)
+    except _RejectedError as error:
+        issues = [error.issue]
+    else:
+        config, found = _understand(document, references, overrides)
+        issues = [_placed(each, places, overrides) for each in found]
+    return Loaded(source, digest, *_verdict(config, [_sourced(each, source) for each in issues]))
+
+
+def read(
+    path: FilePath, *, environ: Mapping[str, str], overrides: Sequence[Override] = ()
+) -> Loaded:
+    """Return what the file at *path* says; never raises, also if there is none.
+
+    Blocks for the time it takes to read the file and those that it refers to.
+    """
+    source = str(path)
+    try:
+        found = read_bounded(path, MOST_BYTES)
+        text = _decoded(found.content)
+    except ValueError as error:
+        issue = error.issue if isinstance(error, _RejectedError) else Issue(str(error))
+        return Loaded(source, "", None, (_sourced(issue, source),))
+    references = References(environ, path.parent)
+    loaded = load(text, source, references=references, overrides=overrides)
+    if found.exposed and loaded.config and _holds_secrets(loaded.config):
+        loaded = attrs.evolve(loaded, issues=(*loaded.issues, _exposed(source)))
+    return loaded
+
+
+class _RejectedError(ValueError):
+    """The text is no document at all; *issue* says why."""
+
+    def __init__(self, message: str, position: Position, hint: str = "", path: Path = ()) -> None:
+        super().__init__(message)
+        self.issue = _at(Issue(message, path, hint), position)
+
+
+def _parse(text: str) -> tuple[Outline, dict[str, Any]]:
+    """Return the document with the places of its keys; raises `_RejectedError`."""
+    _check_text(text)
+    try:
+        places = outline(text)
+    except BoundError as error:
+        raise _RejectedError(str(error), error.position) from None
+    try:
+        return places, tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _syntax_error(str(error), text, places) from None
+
+
+def _check_text(text: str) -> None:
+    # A character has one byte at least, so this is cheap before it is exact.
+    if len(text) > MOST_BYTES or len(text.encode(errors="replace")) > MOST_BYTES:
+        raise _RejectedError(f"is larger than {MOST_BYTES} bytes", START)
+    if text.startswith("\ufeff"):
+        raise _RejectedError("begins with a byte order mark", START, "save it as UTF-8 without one")
+    if found := _NEVER.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        column = found.start() - text.rfind("\n", 0, found.start())
+        raise _RejectedError(
+            "has a character that no text has", Position(line, column), "is it a binary file?"
+        )
+
+
+def _decoded(content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        good = content[: error.start].decode()
+        position = Position(good.count("\n") + 1, len(good) - good.rfind("\n"))
+        raise _RejectedError("is not valid UTF-8", position, "save it as UTF-8") from None
+
+
+def _syntax_error(said: str, text: str, places: Outline) -> _RejectedError:
+    message = _PLACE.sub("", said)
+    if message.startswith("Cannot") and places.repeated:
+        path, position = next(iter(places.repeated.items()))
+        again = f"is there twice, first in line {places.keys[path].line}"
+        return _RejectedError(again, position, path=path)
+    found = _PLACE.search(said)
+    if found and found[1]:
+        position = Position(int(found[1]), int(found[2]))
+    else:
+        # At the end of the document: better say where what never ends has begun.
+        position = places.stopped or Position(text.count("\n") + 1, 1)
+    return _RejectedError(f"not valid TOML: {message}", position)
+
+
+def _understand(
+    raw: dict[str, Any], references: References | None, overrides: Sequence[Override]
+) -> tuple[Config | None, list[Issue]]:
+    document, issues = resolve(apply_overrides(raw, overrides), references)
+    config, faults = structure(document)
+    issues += faults
+    if config is not None:
+        issues += check(config, document)
+    return config, issues
+
+
+def _placed(issue: Issue, places: Outline, overrides: Sequence[Override]) -> Issue:
+    for override in overrides:
+        if override.path == issue.path[: len(override.path)]:
+            return attrs.evolve(issue, source=override.origin)
+    # What is missing from the top of the file is missing from its first line.
+    return _at(issue, places.nearest(issue.path) or START)
+
+
+def _at(issue: Issue, position: Position) -> Issue:
+    return attrs.evolve(issue, line=position.line, column=position.column, width=position.width)
+
+
+def _sourced(issue: Issue, source: str) -> Issue:
+    return issue if issue.source else attrs.evolve(issue, source=source)
+
+
+def _verdict(
+    config: Config | None, issues: Sequence[Issue]
+) -> tuple[Config | None, tuple[Issue, ...]]:
+    """Return a config only when nothing is wrong, and issues in the order of the file."""
+    ordered = sorted(issues, key=lambda each: (each.line or 0, each.column or 0, each.key))
+    errors = [each for each in ordered if each.severity == "error"]
+    if len(errors) > MOST_ISSUES:
+        more = Issue("there are more errors than these", source=errors[0].source)
+        return None, (*errors[:MOST_ISSUES], more)
+    return None if errors else config, tuple(ordered)
+
+
+def _exposed(source: str) -> Issue:
+    return Issue(
+        "holds secrets and can be read or changed by other users",
+        hint=f"chmod 600 {source}",
+        severity="warning",
+        source=source,
+    )
+
+
+def _holds_secrets(config: Config) -> bool:
+    return any(
+        isinstance(value, Secret) and value.kind == "value" for _, _, value in settings(config)
+    )
