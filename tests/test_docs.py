@@ -1,6 +1,7 @@
 """The pages for people: links lead somewhere, fragments and records are in their form."""
 
 import re
+import subprocess
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -67,3 +68,9 @@ def test_every_decision_is_listed_and_says_whether_it_is_in_force():
     assert listed == [record.name for record in records]
     for number, record in enumerate(records, 1):
         assert re.match(rf"# {number:04}: .+\n\nStatus: \w", record.read_text("utf-8"))
+
+
+def test_the_second_command_of_the_readme_runs_the_tests():
+    """So says the README, and so does the check of everything, which reads it there."""
+    shown = subprocess.run([ROOT / ".ci/run", "--show"], check=True, capture_output=True, text=True)
+    assert "pytest" in shown.stdout
