@@ -1,0 +1,232 @@
+"""HTTP/1.1 for an ASGI app: hypercorn's protocol, with every wait bounded.
+
+hypercorn 0.18 parses and talks ASGI; its `TCPServer` is not used, because it sends under
+a shield without deadline, so that a client which stops reading cannot be got rid of, and
+lets exceptions of one connection end the server.  HTTP/2 is off: no client of a gateway
+on one's own machine needs it, and it brings its own family of attacks.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from math import inf
+from typing import Any, cast
+
+import h11
+import structlog
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.logging import Logger
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState, LifespanState
+
+from gateway.serving.admission import Admission
+from gateway.serving.budget import ASKING, BUSY, SILENT, Slot
+from gateway.serving.guard import Guard
+from gateway.serving.head import Head, response
+from gateway.serving.limits import Limits, bound
+
+log = structlog.get_logger(__name__)
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+App = Callable[[Any, Any, Any], Awaitable[None]]
+"""An ASGI application."""
+
+READ_BYTES = 16_384
+"""One read; hypercorn queues ten of them for an app that does not read its request."""
+WRITE_BYTES = 65_536
+"""One write; the unit to which ``send_seconds`` applies."""
+GOODBYE_BYTES = 1_048_576
+"""Input read and dropped at the end, lest the last response be lost to a reset."""
+PARTING_SECONDS = 1.0
+"""For that."""
+
+
+class _Log(Logger):
+    """Where hypercorn reports: nothing of requests, errors of the app to structlog."""
+
+    async def access(self, *_: object) -> None:
+        """Report a request: not done, hypercorn's line holds the query string."""
+
+    async def exception(self, message: str, *_: Any, **__: Any) -> None:
+        """Report an exception that came out of the app."""
+        log.exception(message)  # noqa: LOG004 - called from within its `except`
+
+
+class _RefusedError(Exception):
+    """A request that this adapter does not let through to hypercorn."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.answer = response(status, message)
+
+
+class _Http1(H11Protocol):
+    """hypercorn's protocol without its ways out of HTTP/1.1."""
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        if event.http_version not in (b"1.0", b"1.1"):
+            raise _RefusedError(505, "only HTTP/1.1 is spoken here")
+        upgrade = [value.decode("latin-1") for name, value in event.headers if name == b"upgrade"]
+        if Head("GET", "/", [("upgrade", value) for value in upgrade]).wants_websocket:
+            raise _RefusedError(400, "an upgrade must be the first request of its connection")
+
+
+class HttpServer:
+    """Serves *app* on connections, for requests that *admission* lets in."""
+
+    def __init__(self, app: App, admission: Admission, limits: Limits) -> None:
+        self._app = ASGIWrapper(cast("Any", Guard(app, admission, limits)))
+        self._limits = limits
+        self._config = Config()
+        self._config.logger_class = _Log
+        self._config.accesslog = self._config.errorlog = None
+        self._config.include_server_header = False
+        self._config.h11_max_incomplete_size = limits.head_bytes
+
+    async def serve(self, stream: trio.abc.Stream, slot: Slot, received: bytes) -> None:
+        """Serve the requests on *stream*, the first of which begins with *received*.
+
+        Returns when the connection is to be closed.  It counts as *slot*.
+        """
+        await _Connection(self._app, self._config, self._limits, stream, slot).run(received)
+
+
+class _Connection:
+    """One HTTP connection.  The deadline says what the peer has to do by when."""
+
+    def __init__(
+        self,
+        app: ASGIWrapper,
+        config: Config,
+        limits: Limits,
+        stream: trio.abc.Stream,
+        slot: Slot,
+    ) -> None:
+        self._app = app
+        self._config = config
+        self._limits = limits
+        self._stream = stream
+        self._slot = slot
+        self._scope = trio.CancelScope()
+        self._reading = trio.CancelScope()
+        self._sending = trio.Lock()
+        self._deadline = inf
+        self._idle = False  # between two requests, and nothing of the next has come
+        self._open = True
+        slot.evict = lambda reason: self._scope.cancel(reason=reason)
+
+    async def run(self, received: bytes) -> None:
+        with self._scope:
+            try:
+                async with TaskGroup() as task_group:
+                    self._protocol = self._new_protocol(task_group)
+                    await self._read_all(received)
+            except* _RefusedError as group:
+                await self._send(RawData(_first(group).answer))
+            await self._part()
+
+    def _new_protocol(self, task_group: TaskGroup) -> _Http1:
+        return _Http1(
+            self._app,
+            self._config,
+            WorkerContext(None),
+            task_group,
+            ConnectionState(LifespanState({})),
+            ssl=isinstance(self._stream, trio.SSLStream),
+            client=(self._slot.address, 0) if self._slot.address else None,
+            server=None,
+            send=self._send,
+        )
+
+    # --- receiving
+
+    async def _read_all(self, data: bytes) -> None:
+        while data and self._open:
+            await self._protocol.handle(RawData(data))
+            data = await self._read()
+        self._open = False
+        await self._protocol.handle(Closed())
+
+    async def _read(self) -> bytes:
+        """Return what the peer sends in time, else nothing."""
+        self._expect()
+        with trio.CancelScope(deadline=self._deadline) as self._reading:
+            try:
+                data = bytes(await self._stream.receive_some(READ_BYTES))
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return b""
+            if self._idle and data:
+                self._idle = False
+                self._deadline = trio.current_time() + bound(self._limits.handshake_seconds)
+            return data
+        return b""
+
+    def _expect(self) -> None:
+        """Set rank by what the connection is in the middle of; note when a body is due."""
+        state = self._protocol.connection.their_state
+        if state is h11.SEND_BODY:
+            self._slot.rank = ASKING
+        elif state is h11.IDLE:
+            self._slot.rank = SILENT
+        else:
+            # The app's turn: it takes the time that it takes.
+            self._slot.rank = BUSY
+            self._deadline = inf
+
+    # --- sending
+
+    async def _send(self, event: Event) -> None:
+        if isinstance(event, RawData):
+            async with self._sending:
+                await self._send_bytes(event.data)
+        elif isinstance(event, Closed):
+            self._open = False
+            self._reading.cancel()
+        elif isinstance(event, Updated):
+            self._update(idle=event.idle)
+
+    async def _send_bytes(self, data: bytes) -> None:
+        rank, self._slot.rank = self._slot.rank, SILENT  # while it is the peer's turn
+        try:
+            for start in range(0, len(data), WRITE_BYTES):
+                with trio.fail_after(bound(self._limits.send_seconds)):
+                    await self._stream.send_all(data[start : start + WRITE_BYTES])
+        except (trio.TooSlowError, trio.BrokenResourceError, trio.ClosedResourceError):
+            # Half a response may be out; also, the app need not go on.
+            self._scope.cancel(reason="the peer does not read")
+        finally:
+            self._slot.rank = rank
+
+    def _update(self, *, idle: bool) -> None:
+        """Note that a response is finished, or that a request has begun."""
+        self._idle = idle
+        seconds = self._limits.keep_alive_seconds if idle else self._limits.body_seconds
+        self._deadline = self._reading.deadline = trio.current_time() + bound(seconds)
+        if idle:
+            self._slot.rank = SILENT
+
+    async def _part(self) -> None:
+        """Say that nothing follows and give the peer a moment to read the rest."""
+        with trio.move_on_after(PARTING_SECONDS):
+            try:
+                if isinstance(self._stream, trio.abc.HalfCloseableStream):
+                    await self._stream.send_eof()
+                left = GOODBYE_BYTES
+                while left > 0 and (data := await self._stream.receive_some(READ_BYTES)):
+                    left -= len(data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass  # gone already
+
+
+def _first(group: BaseExceptionGroup[_RefusedError]) -> _RefusedError:
+    """Return the first leaf of *group*."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, _RefusedError)
+    return error
