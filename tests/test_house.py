@@ -19,8 +19,17 @@ EXCEPTIONS = {
     ("bugs fly to the supervisor", "gateway/bus.py:Bus.publish"): (
         "the publisher is somebody else's task and must not die of a listener"
     ),
+    ("bugs fly to the supervisor", "gateway/rpc/dispatch.py:Dispatcher._one"): (
+        "what a method raises is the answer to its request and nobody else's trouble"
+    ),
+    ("bugs fly to the supervisor", "gateway/rpc/dispatch.py:Dispatcher._finish"): (
+        "the same, for methods that run in a task"
+    ),
     ("bugs fly to the supervisor", "supervisors/_outcome.py:summary"): (
         "a child's exception may have a broken __str__; reporting it must not fail"
+    ),
+    ("durations come from the clock of trio", "gateway/rpc/idempotency.py:Idempotency"): (
+        "keys are kept for a day across restarts, which only the wall clock outlives"
     ),
     ("durations come from the clock of trio", "gateway/announcer.py"): (
         "the time in a tick is a stamp for clients"

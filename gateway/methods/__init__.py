@@ -1,0 +1,1 @@
+"""What clients can call: one thin module for each namespace."""
