@@ -1,0 +1,1 @@
+"""What must survive: the SQLite database, and files that are replaced whole."""

@@ -1,0 +1,96 @@
+"""Files that are whole or not there, and the lock that keeps a second gateway away.
+
+Everything here blocks for as long as the disk does: call it before Trio runs, or in a
+thread.
+"""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from gateway.errors import ConflictError
+
+PRIVATE_DIRECTORY: Final = 0o700
+PRIVATE_FILE: Final = 0o600
+"""Conversations and credentials: for the owner only.  Source: design, "State"."""
+
+LOCK_NAME: Final = "gateway.lock"
+
+
+def make_private_directory(path: Path) -> None:
+    """Make *path* with its parents, for the owner only whatever the umask says.
+
+    One that is there already is narrowed; parents are left as they are.
+    """
+    path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+    path.chmod(PRIVATE_DIRECTORY)
+
+
+def touch_private(path: Path) -> None:
+    """Make *path* an empty file if there is none; either way for the owner only."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
+    try:
+        os.fchmod(descriptor, PRIVATE_FILE)
+    finally:
+        os.close(descriptor)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Return when the names in the directory *path* are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def atomic_write(path: Path, content: bytes, mode: int = PRIVATE_FILE) -> None:
+    """Replace *path* by *content*; at any moment it is the old or the new, never a part.
+
+    On the disk when this returns.  An `OSError` leaves the old one and no litter.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123  there is only a descriptor
+            os.fchmod(descriptor, mode)
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise
+    sync_directory(path.parent)
+
+
+@contextmanager
+def state_lock(state: Path) -> Iterator[None]:
+    """Hold the directory *state* while the body runs; makes it if need be.
+
+    Raises `ConflictError` that names the process that holds it.  The kernel lets go when
+    the holder dies, however it dies, so there are no stale locks.
+    """
+    make_private_directory(state)
+    touch_private(state / LOCK_NAME)
+    # Opened for append: the holder's pid must survive until this one has the lock.
+    with (state / LOCK_NAME).open("a+b", buffering=0) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConflictError(_occupied(state, file.fileno())) from None
+        file.truncate(0)
+        file.write(b"%d\n" % os.getpid())
+        # Unlocked by closing.  The file stays: removing it would let two hold "the" lock.
+        yield
+
+
+def _occupied(state: Path, descriptor: int) -> str:
+    pid = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+    holder = f"pid {pid}" if pid.isdigit() else "a process that is just starting"
+    return f"another gateway ({holder}) uses {state}: stop it, or give this one another --state"

@@ -1,0 +1,68 @@
+"""The tables, as the steps that made them.
+
+Step *n* takes a database of version *n* to *n* + 1; the version stands in SQLite's
+``user_version``.  Steps that were released never change: a new one is added.  Each runs in
+one transaction of its own.  Times (*created*, *updated*, *at* ...) are Unix seconds.
+"""
+
+from typing import Final
+
+STEPS: Final[tuple[str, ...]] = (
+    """
+    CREATE TABLE sessions (
+        id TEXT PRIMARY KEY,
+        agent_id TEXT NOT NULL,
+        title TEXT NOT NULL,
+        created REAL NOT NULL,
+        updated REAL NOT NULL,
+        message_count INTEGER NOT NULL DEFAULT 0
+    ) WITHOUT ROWID;
+    CREATE INDEX sessions_by_age ON sessions (updated, id);
+
+    -- *principal* and *key* name a request that may come twice; *digest* is of its params.
+    CREATE TABLE runs (
+        id TEXT PRIMARY KEY,
+        session_id TEXT NOT NULL REFERENCES sessions ON DELETE CASCADE,
+        agent_id TEXT NOT NULL,
+        principal TEXT,
+        key TEXT,
+        digest BLOB,
+        state TEXT NOT NULL,
+        kind TEXT,
+        error TEXT,
+        usage TEXT,
+        created REAL NOT NULL,
+        finished REAL,
+        UNIQUE (principal, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX runs_of_session ON runs (session_id);
+    CREATE INDEX runs_unfinished ON runs (state) WHERE state IN ('queued', 'running');
+
+    -- *turn* orders: a question gets it when its run starts, so that its answer is next to
+    -- it although others were asked meanwhile.  Until then it is beyond all others.
+    CREATE TABLE messages (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        session_id TEXT NOT NULL REFERENCES sessions ON DELETE CASCADE,
+        run_id TEXT,
+        turn INTEGER NOT NULL,
+        role TEXT NOT NULL,
+        content TEXT NOT NULL,
+        created REAL NOT NULL,
+        state TEXT NOT NULL,
+        compacted INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE INDEX messages_in_order ON messages (session_id, turn, id);
+    CREATE UNIQUE INDEX messages_of_run ON messages (run_id, role);
+
+    CREATE TABLE idempotency (
+        principal TEXT NOT NULL,
+        method TEXT NOT NULL,
+        key TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        result BLOB NOT NULL,
+        at REAL NOT NULL,
+        PRIMARY KEY (principal, method, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX idempotency_by_age ON idempotency (at);
+    """,
+)
