@@ -16,8 +16,8 @@ from gateway.serving.asgi import App, HttpServer
 from gateway.serving.budget import UPGRADED, Slot
 from gateway.serving.connections import Connections, open_connections
 from gateway.serving.head import Head, HeadError, Opening, read_opening, response
-from gateway.serving.limits import Limits
-from gateway.serving.messages import new_protocol
+from gateway.serving.limits import Limits, bound
+from gateway.serving.protocol import Protocol
 from gateway.serving.websocket import WebSocket
 from gateway.serving.wire import wire_on
 
@@ -186,12 +186,12 @@ class Door:
         if refusal is not None:
             await part(stream, refusal.status, refusal.message)
             return None
-        protocol = new_protocol(self.connections.limits)
+        protocol = Protocol(self.connections.limits)
         answer = protocol.accept(_handshake(head))
         if answer.status_code != 101:
             await say(stream, answer.serialize())
             return None
-        wire = wire_on(stream, self.connections.flusher, self.connections.limits.queue_bytes)
+        wire = wire_on(stream, self.connections.flusher, bound(self.connections.limits.queue_bytes))
         websocket = WebSocket(
             wire, protocol, self.connections.limits, slot, path=head.path, headers=_headers(head)
         )

@@ -5,16 +5,13 @@ empty fragments and control frames.
 """
 
 import codecs
-import logging
 from collections.abc import Callable
 from typing import Any
 
-from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.frames import BINARY, CONT, TEXT, CloseCode, Frame
-from websockets.protocol import OPEN
-from websockets.server import ServerProtocol
 
 from gateway.serving.limits import FLOOD_SECONDS, Limits, bound
+from gateway.serving.protocol import Protocol
 
 Message = str | bytes
 
@@ -23,32 +20,10 @@ SLICE_BYTES = 4096
 REASON_BYTES = 123
 """A control frame has 125 bytes, two of which are the close code.  Source: RFC 6455 5.5."""
 
-_log = logging.getLogger(__name__)
-_log.setLevel(logging.ERROR)  # it reports every connection at INFO, tests for DEBUG per frame
-
 
 def close_reason(text: str) -> str:
     """Return *text*, shortened to what fits into a close frame."""
     return text.encode()[:REASON_BYTES].decode(errors="ignore")
-
-
-def new_protocol(limits: Limits) -> ServerProtocol:
-    """Return the protocol of a connection that has not authenticated.
-
-    It is open from the start: the request has been parsed by h11 already.
-    """
-    deflate = ServerPerMessageDeflateFactory(
-        # No window is kept between messages, so that an idle connection costs nothing.
-        server_no_context_takeover=True,
-        client_no_context_takeover=True,
-        compress_settings={"level": 1, "memLevel": 5},
-    )
-    return ServerProtocol(
-        extensions=[deflate] if limits.compression else None,
-        state=OPEN,
-        max_size=limits.preauth_frame_bytes or None,
-        logger=_log,
-    )
 
 
 class ViolationError(Exception):
@@ -88,9 +63,7 @@ class Assembler:
 
     __slots__ = ("_clock", "_decoder", "_flood", "_fragments", "_limits", "_parts", "protocol")
 
-    def __init__(
-        self, protocol: ServerProtocol, limits: Limits, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, protocol: Protocol, limits: Limits, clock: Callable[[], float]) -> None:
         self.protocol = protocol
         self._limits = limits
         self._clock = clock
@@ -115,6 +88,7 @@ class Assembler:
                 message = self._take(frame)  # type: ignore[arg-type]
                 if message is not None:
                     messages.append(message)
+            protocol.check_text(self._decoder)
         except UnicodeDecodeError:
             protocol.fail(CloseCode.INVALID_DATA, "text must be UTF-8")
         except ViolationError as violation:
@@ -159,4 +133,5 @@ class Assembler:
 
     def _end(self) -> Message:
         parts, self._parts = self._parts, []
-        return "".join(parts) if self._decoder else b"".join(parts)
+        is_text, self._decoder = self._decoder is not None, None
+        return "".join(parts) if is_text else b"".join(parts)

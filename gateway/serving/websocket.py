@@ -7,11 +7,11 @@ from functools import lru_cache
 import trio
 from websockets.frames import BINARY, TEXT, CloseCode, Frame
 from websockets.protocol import OPEN
-from websockets.server import ServerProtocol
 
 from gateway.serving.budget import ASKING, Slot
 from gateway.serving.limits import Limits, bound
 from gateway.serving.messages import Assembler, Message, close_reason
+from gateway.serving.protocol import Protocol
 from gateway.serving.wire import SHARED_BYTES, Wire
 
 SLOW_CONSUMER = 4008
@@ -65,7 +65,7 @@ class WebSocket:
     def __init__(
         self,
         wire: Wire,
-        protocol: ServerProtocol,
+        protocol: Protocol,
         limits: Limits,
         slot: Slot,
         *,

@@ -1,0 +1,143 @@
+"""The HTTP side of the port: health for machines, metrics, and requests without a socket.
+
+Host, Origin, URL credentials and body sizes are checked before any of this; see
+`gateway.serving.guard`.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from html import escape
+from typing import Final
+
+import attrs
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from gateway import __version__
+from gateway.config.model import Limits
+from gateway.rpc.allowance import Allowance
+from gateway.rpc.auth import Authenticator, Principal
+from gateway.rpc.dispatch import Dispatcher
+from gateway.rpc.lockout import Lockout
+from gateway.serving.doorkeeper import PRINCIPAL, App, Doorkeeper, SecurityHeaders, refusal
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+JSON: Final = "application/json"
+PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+START: Final = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>gateway</title>
+<h1>gateway {version}</h1>
+<p>It is running, and you are <b>{name}</b>.</p>
+<p>Programs connect by WebSocket to this address, or post a request to <code>/rpc</code>;
+<code>rpc.discover</code> says which there are.</p>
+</html>
+"""
+
+
+@attrs.frozen
+class Page:
+    """One route.  *scope* is what it needs; *public* ones need no credentials at all.
+
+    There is no default for *scope*: whoever adds a page has to think about it.
+    """
+
+    path: str
+    endpoint: Endpoint
+    scope: str
+    public: bool = False
+    methods: tuple[str, ...] = ("GET",)
+
+    @property
+    def route(self) -> Route:
+        """The page as Starlette routes it."""
+        return Route(self.path, self._guarded, methods=list(self.methods))
+
+    async def _guarded(self, request: Request) -> Response:
+        principal: Principal | None = request.scope.get(PRINCIPAL)
+        if principal is None:
+            if self.public:
+                return await self.endpoint(request)
+            # The doorkeeper lets nobody get here; this holds also if it ever does.
+            return refusal(401, "unauthorized", "credentials are needed")
+        if principal.role != "control" or self.scope not in (*principal.scopes, "any"):
+            return refusal(403, "forbidden", f"the scope {self.scope!r} is needed")
+        return await self.endpoint(request)
+
+
+@attrs.define(eq=False)
+class Rpc:
+    """``POST /rpc``: one frame in, its answer out; the same router as for WebSockets.
+
+    Requests of one principal share one allowance, however many connections it uses.
+    """
+
+    dispatcher: Dispatcher
+    authenticator: Authenticator
+    limits: Callable[[], Limits]
+    _allowances: dict[Principal, Allowance] = attrs.field(factory=dict, init=False)
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer: 200 with whatever the request comes to, 204 to a notification."""
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+            return refusal(415, "invalid-request", f"the body must be {JSON}")
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            # Nobody is there to read it; the guard turns it into 413 if it was too long.
+            return refusal(400, "invalid-request", "the body is not complete")
+        principal: Principal = request.scope[PRINCIPAL]
+        answer = await self.dispatcher.answer(body, principal, self._allowance(principal))
+        if answer is None:
+            return Response(status_code=204)
+        return Response(answer, media_type=JSON)
+
+    def _allowance(self, principal: Principal) -> Allowance:
+        found, limits = self._allowances.get(principal), self.limits()
+        if found is None or not found.fits(limits):
+            known = self.authenticator.principals
+            self._allowances = {who: each for who, each in self._allowances.items() if who in known}
+            found = self._allowances[principal] = Allowance.of(limits)
+        return found
+
+
+def standard_pages(
+    rpc: Rpc, *, ready: Callable[[], bool], metrics: Callable[[], bytes]
+) -> list[Page]:
+    """Return the pages of every gateway.
+
+    *ready* says whether requests are taken; *metrics* returns them as text.
+    """
+
+    async def healthz(_: Request) -> Response:
+        return JSONResponse({"ok": True})
+
+    async def readyz(_: Request) -> Response:
+        return JSONResponse({"ok": ready()}, 200 if ready() else 503)
+
+    async def exposition(_: Request) -> Response:
+        return Response(metrics(), headers={"content-type": PROMETHEUS})
+
+    async def start(request: Request) -> Response:
+        name = request.scope[PRINCIPAL].name
+        return HTMLResponse(START.format(version=__version__, name=escape(name)))
+
+    return [
+        Page("/healthz", healthz, "any", public=True),
+        Page("/readyz", readyz, "any", public=True),
+        Page("/metrics", exposition, "read"),
+        Page("/rpc", rpc, "any", methods=("POST",)),
+        Page("/", start, "any"),
+    ]
+
+
+def make_app(pages: Iterable[Page], authenticator: Authenticator, lockout: Lockout) -> App:
+    """Return the ASGI app that serves *pages*, and 404 to whoever is known."""
+    pages = list(pages)
+    app = Starlette(routes=[page.route for page in pages])
+    # A redirect to the path with or without a slash would be an answer before the 404.
+    app.router.redirect_slashes = False
+    public = frozenset(page.path for page in pages if page.public)
+    return SecurityHeaders(Doorkeeper(app, public, authenticator, lockout))
