@@ -196,8 +196,11 @@ def what_is_public_is_documented(module: Module) -> Iterator[Complaint]:
         around = list(_ancestors(node))
         private = any(getattr(each, "name", "").startswith("_") for each in (node, *around))
         local = any(isinstance(each, FUNCTIONS) for each in around)
-        overload = any("overload" in ast.unparse(each) for each in node.decorator_list)
-        if not (private or local or overload or ast.get_docstring(node)):
+        # The contract is said once: at the implementation, at the property.
+        again = any(
+            re.search(r"overload|\.setter$", ast.unparse(each)) for each in node.decorator_list
+        )
+        if not (private or local or again or ast.get_docstring(node)):
             yield node.lineno, f"{node.name} has no docstring"
 
 
