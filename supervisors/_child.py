@@ -51,8 +51,8 @@ def check_callable(value: object, what: str) -> None:
 
 def check_number(value: object, what: str, *, low: float, high: float = math.inf) -> None:
     """Raise `ValueError` unless *value* is a number from *low* to *high*; NaN is none."""
-    fits = isinstance(value, int | float) and value is not True and value is not False
-    fits = fits and low <= value <= high  # type: ignore[operator]
+    number = value if isinstance(value, int | float) and value is not bool(value) else math.nan
+    fits = low <= number <= high
     require(fits, f"{what}: must be a number from {low:g} to {high:g}, not {value!r}")
 
 

@@ -169,14 +169,14 @@ class Engine:
         return errors
 
     async def _bring_up_one(self, slot: Slot, errors: dict[Slot, Exception]) -> bool:
-        """Start a child; note in *errors* and return whether it did not come up."""
+        """Start a child; return whether others have to wait for it, with why in *errors*."""
         outcome = await self.launch(slot)
         if isinstance(outcome, Incarnation):
             return False
         errors[slot] = outcome
         if not isinstance(outcome, Aborted):
-            self._fail(slot, outcome, ran=0)
-        return True
+            self._settle(slot, outcome, ran=0)
+        return slot in self.slots
 
     # -- down -------------------------------------------------------------------------
 
@@ -203,7 +203,7 @@ class Engine:
             slot.enter(State.STOPPING)
             await slot.life.stop()
         slot.advance()  # it may have crashed before it was asked: nobody is to act on that
-        if slot.child.restart is Restart.TEMPORARY:
+        if slot.temporary:
             self.slots.drop(slot)
         elif self.closing.is_set():
             slot.enter(State.STOPPED)
@@ -212,15 +212,27 @@ class Engine:
 
     # -- recovery ---------------------------------------------------------------------
 
-    def _fail(self, slot: Slot, error: Exception, *, ran: float) -> None:
-        """Take note that a child has failed after *ran* seconds, and see to its restart."""
+    def _settle(self, slot: Slot, error: Exception | None, *, ran: float) -> None:
+        """Decide what follows now that a child has ended by itself after *ran* seconds."""
+        if slot.replacing:
+            slot.enter(State.WAITING)
+        elif slot.temporary:
+            self.slots.drop(slot)
+        elif slot.child.restart is Restart.TRANSIENT and error is None:
+            slot.failures = 0
+            slot.enter(State.FINISHED)
+        else:
+            self._fail(slot, error or RuntimeError(f"{slot.path} returned"), ran)
+
+    def _fail(self, slot: Slot, error: Exception, ran: float) -> None:
         slot.failures = 1 if ran >= slot.child.backoff.reset_after else slot.failures + 1
         slot.error = summary(error)
         if self.closing.is_set():
             slot.enter(State.STOPPED)
             return
         slot.enter(State.BACKING_OFF)
-        self.spawn(self._recover, slot, slot.epoch, error, name=f"{slot.path} (recovery)")
+        task = f"{slot.path} (recovery)"
+        self.spawn(self._recover, slot, slot.epoch, error, name=task)
 
     async def _recover(self, slot: Slot, notice: trio.Event, error: Exception) -> None:
         async with slot.lock:
@@ -278,20 +290,11 @@ class Engine:
         slot.life = None
         if life.error is not None:
             slot.error = summary(life.error)
-        self.tell(life.kind, life.path, life.incarnation, error=life.error)
         if life.passing is not None:
             slot.enter(State.STOPPED)
         elif life.up_since is not None and not life.stopping:
-            self._ended_alone(slot, life.failure, trio.current_time() - life.up_since)
-
-    def _ended_alone(self, slot: Slot, failure: Exception | None, ran: float) -> None:
-        if slot.child.restart is Restart.TEMPORARY:
-            self.slots.drop(slot)
-        elif slot.child.restart is Restart.TRANSIENT and failure is None:
-            slot.failures = 0
-            slot.enter(State.FINISHED)
-        else:
-            self._fail(slot, failure or RuntimeError(f"{slot.path} returned"), ran=ran)
+            self._settle(slot, life.failure, ran=trio.current_time() - life.up_since)
+        self.tell(life.kind, life.path, life.incarnation, error=life.error)
 
     def condemned(self, life: Incarnation) -> None:
         """Take note that a child is cancelled because it is too slow or silent."""

@@ -1,6 +1,5 @@
 """Bookkeeping: one slot per child, and which of them belong together.  Nothing awaits here."""
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
@@ -8,7 +7,7 @@ import trio
 
 from supervisors._child import Child, Restart, Strategy
 from supervisors._lifetime import Incarnation, Owner
-from supervisors._status import State, Status
+from supervisors._status import State, Status, unix_time
 
 STARTABLE = frozenset({State.STARTING, State.WAITING, State.BACKING_OFF})
 """States of a child that is down and meant to be up; STARTING: not launched yet."""
@@ -27,11 +26,13 @@ class Slot:
     lock: trio.Lock
     """Held by whoever starts or stops the child; shared by all slots of a group strategy."""
     state: State = State.WAITING
-    since: float = attrs.field(factory=time.time, init=False)
+    since: float = attrs.field(factory=unix_time, init=False)
     epoch: trio.Event = attrs.field(factory=trio.Event, init=False)
     life: Incarnation | None = attrs.field(default=None, init=False)
     held: bool = attrs.field(default=False, init=False)
     """Whether an operator has stopped it: it stays down through restarts of siblings."""
+    replacing: bool = attrs.field(default=False, init=False)
+    """Whether *child* is new and starts as soon as its predecessor is gone."""
     waits_for: "Slot | None" = attrs.field(default=None, init=False)
     """The sibling it starts together with."""
     retry_at: float | None = attrs.field(default=None, init=False)
@@ -48,7 +49,7 @@ class Slot:
 
     def enter(self, state: State, waits_for: "Slot | None" = None) -> None:
         """Change the state."""
-        self.state, self.since = state, time.time()
+        self.state, self.since = state, unix_time()
         self.waits_for, self.retry_at = waits_for, None
 
     def advance(self) -> trio.Event:
@@ -59,15 +60,14 @@ class Slot:
 
     def hold(self) -> None:
         """Take note that an operator wants it down."""
-        self.held = True
+        self.held, self.replacing = True, False
         if self.life is None:
             self.enter(State.STOPPED)
 
-    def release(self) -> None:
-        """Take note that it may run; it will with the next start of its unit."""
-        self.held = False
-        if self.life is None and self.state in (State.STOPPED, State.FINISHED):
-            self.enter(State.WAITING)
+    @property
+    def temporary(self) -> bool:
+        """Whether the slot goes with its incarnation."""
+        return self.child.restart is Restart.TEMPORARY and not self.replacing
 
     def check_restartable(self) -> None:
         """Raise `ValueError` if its arguments are gone."""
@@ -77,6 +77,7 @@ class Slot:
     def begin(self, owner: Owner) -> Incarnation:
         """Return the next incarnation."""
         self.incarnation += 1
+        self.replacing = False
         self.enter(State.STARTING)
         child, self.child = self.child, self.child.without_args()
         self.life = Incarnation(
@@ -87,7 +88,9 @@ class Slot:
     def become(self, child: Child) -> None:
         """Take another child of the same name; what was counted does not apply to it."""
         self.child, self.failures, self.error = child, 0, None
-        self.release()
+        self.held, self.replacing = False, True
+        if self.life is None and self.state in (State.STOPPED, State.FINISHED):
+            self.enter(State.WAITING)
 
     def status(self) -> Status:
         """Return a snapshot."""

@@ -1,6 +1,7 @@
 """What can be seen of a tree: snapshots and events.  Frozen values, no Trio."""
 
 import enum
+import time
 from collections.abc import Mapping
 from typing import Literal
 
@@ -28,6 +29,11 @@ class State(enum.StrEnum):
 
 HEALTHY = frozenset({State.RUNNING, State.STOPPED, State.FINISHED})
 """States that somebody wanted; all others are on the way from one to the next."""
+
+
+def unix_time() -> float:
+    """Return the Unix time, in seconds: a stamp for people, no measure of durations."""
+    return time.time()
 
 
 @attrs.frozen

@@ -1,7 +1,6 @@
 """The supervisor: what others see of it."""
 
 import random
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,7 +13,7 @@ from supervisors._lifetime import Incarnation, Lifetime
 from supervisors._limit import Limit
 from supervisors._outcome import summary
 from supervisors._slots import Slots
-from supervisors._status import Event, State, Status
+from supervisors._status import Event, State, Status, unix_time
 
 Children = Iterable[Child] | Callable[[], Iterable[Child]]
 
@@ -69,7 +68,7 @@ class Supervisor:
         self._engine: Engine | None = None
         self._running = False
         self._runs = 0
-        self._since = time.time()
+        self._since = unix_time()
         self._bubble: Callable[[Event], None] | None = None
 
     def __repr__(self) -> str:
@@ -138,7 +137,7 @@ class Supervisor:
         )
 
     def _mark(self, then: Callable[[], None] | None = None) -> None:
-        self._since = time.time()
+        self._since = unix_time()
         if then is not None:
             then()
 

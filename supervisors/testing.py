@@ -1,7 +1,6 @@
 """One child under test, without a supervisor: `running`."""
 
 import math
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
@@ -11,7 +10,7 @@ import trio
 from supervisors._child import Child
 from supervisors._lifetime import Incarnation, Lifetime
 from supervisors._outcome import split, summary
-from supervisors._status import Event, State, Status
+from supervisors._status import Event, State, Status, unix_time
 
 
 @attrs.define(eq=False)
@@ -24,6 +23,7 @@ class Running:
     life: Lifetime = attrs.field(init=False)
     """What the child was given."""
     _life: Incarnation = attrs.field(init=False)
+    _seen: bool = attrs.field(default=False, init=False)
     _condemned: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -64,7 +64,7 @@ class Running:
         return Status(
             path=self._life.path,
             state=self.state,
-            since=time.time(),
+            since=unix_time(),
             incarnation=1,
             error=None if error is None else summary(error),
             detail=self.detail,
@@ -86,11 +86,16 @@ class Running:
         unless its *stop_timeout* is 0.
         """
         await self._life.stop()
-        if self._life.failure is not None:
-            raise self._life.failure
-        if self._life.cut_short and self._life.stop_timeout > 0:
-            timeout = self._life.stop_timeout
-            raise trio.TooSlowError(f"{self._life.path} did not stop within {timeout:g} s")
+        self._fail()
+
+    def _fail(self) -> None:
+        """Raise what is wrong with how the child ended; once is enough."""
+        failure, timeout = self._life.failure, self._life.stop_timeout
+        if failure is None and self._life.cut_short and timeout > 0:
+            failure = trio.TooSlowError(f"{self._life.path} did not stop within {timeout:g} s")
+        seen, self._seen = self._seen, True
+        if failure is not None and not seen:
+            raise failure
 
     async def _start(self, nursery: trio.Nursery) -> None:
         nursery.start_soon(self._run, name=self._life.path)
@@ -100,8 +105,8 @@ class Running:
 
     async def _run(self) -> None:
         await self._life.run()
-        if self._life.failure is not None and self._life.up_since is not None:
-            raise self._life.failure
+        if self._life.up_since is not None and not self.stopping:
+            self._fail()
 
     # -- what the incarnation reports
 
@@ -157,12 +162,12 @@ async def running(
         async with trio.open_nursery() as nursery:
             await subject._start(nursery)  # noqa: SLF001  (two halves of one thing)
             if heartbeat < math.inf:
-                nursery.start_soon(subject._life.watch_pulse)  # noqa: SLF001
+                nursery.start_soon(subject._life.watch_pulse)  # noqa: SLF001  (likewise)
             yield subject
-            await subject.stop()
-            nursery.cancel_scope.cancel(reason="the child is gone")
+            await subject._life.stop()  # noqa: SLF001  (two halves of one thing)
     except BaseExceptionGroup as group:
         error, rest = split(group)
         if rest is not None or error is None:
             raise
         raise error from None
+    subject._fail()  # noqa: SLF001  (two halves of one thing)

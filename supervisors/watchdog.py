@@ -21,6 +21,9 @@ logger = logging.getLogger("supervisors.watchdog")
 STACK_DEPTH = 50
 """Frames of a stack that are kept; recursion must not fill the log."""
 
+LONGEST_PAUSE = 0.5
+"""Seconds between two questions: a block is named within a second after its limit."""
+
 FOREIGN = (sysconfig.get_paths()["stdlib"], str(Path(trio.__file__).parent))
 """Where a function lives that is not to blame: somebody called it."""
 
@@ -62,7 +65,7 @@ async def watch_event_loop(
     over, because the loop cannot do anything then; it must be thread-safe.  *on_block* is
     called on the loop when it is back, with the full length.  What either raises ends the
     child.  The detail of its status tells the number of blocks and the longest and last
-    one.  A loop that is idle is asked four times per *limit* and costs nothing.
+    one.  The loop is woken for an answer at least twice a second, which costs nothing.
     """
     check_number(limit, "limit", low=0.001, high=threading.TIMEOUT_MAX)
     record = _Record(on_block)
@@ -139,7 +142,8 @@ class _Thread:
 
     def run(self) -> None:
         """Watch until `quit`."""
-        while not self._quitting.wait(self._limit / 4):
+        pause = min(self._limit / 4, LONGEST_PAUSE)
+        while not self._quitting.wait(pause):
             asked = time.monotonic()
             self._loop.run_sync_soon(self._answers.put, None)
             if not self._answered_within(self._limit):
