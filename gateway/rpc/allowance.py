@@ -32,6 +32,10 @@ class Allowance:
         """Return a full one."""
         return cls(limits.requests_per_second, limits.in_flight)
 
+    def fits(self, limits: Limits) -> bool:
+        """Return whether *limits* are those that it was made of."""
+        return (self.rate, self.in_flight) == (limits.requests_per_second, limits.in_flight)
+
     @property
     def full(self) -> bool:
         """Whether no further request may run."""

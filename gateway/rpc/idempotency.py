@@ -2,7 +2,7 @@
 
 The result of a request with an idempotency key is stored and given again.  A second
 request that comes while the first one runs waits for it.  Failures are not stored: the
-same key may try again.
+same key may try again.  The table is in `gateway.storage.schema`.
 
 What is not promised here: when the process dies after the effect and before the result is
 stored, the retry does it again.  A method that must not (``agent.run``) keeps the key in
@@ -27,15 +27,6 @@ from gateway.protocol.frames import encode
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-
-SCHEMA: Final = (
-    """CREATE TABLE IF NOT EXISTS idempotency (
-        principal TEXT NOT NULL, method TEXT NOT NULL, key TEXT NOT NULL,
-        digest BLOB NOT NULL, result BLOB NOT NULL, at REAL NOT NULL,
-        PRIMARY KEY (principal, method, key)) WITHOUT ROWID""",
-    "CREATE INDEX IF NOT EXISTS idempotency_by_age ON idempotency (at)",
-)
-"""*at* is Unix time in seconds; *digest* is of the params."""
 
 KEPT: Final = 24 * 60 * 60.0
 """Seconds for which a result is kept.  Source: protocol, "Requests"."""

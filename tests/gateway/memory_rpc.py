@@ -15,10 +15,11 @@ from gateway.rpc.dispatch import Dispatcher
 from gateway.rpc.gate import Gate
 from gateway.rpc.handshake import Handshake
 from gateway.rpc.hub import Hub
-from gateway.rpc.idempotency import SCHEMA, Idempotency
+from gateway.rpc.idempotency import Idempotency
 from gateway.rpc.lockout import Lockout
 from gateway.rpc.openrpc import document
 from gateway.rpc.router import Router
+from gateway.storage.schema import STEPS
 from supervisors.testing import running
 
 
@@ -150,8 +151,8 @@ class MemoryDatabase:
 
     def __init__(self):
         self.sql = sqlite3.connect(":memory:")
-        for statement in SCHEMA:
-            self.sql.execute(statement)
+        for step in STEPS:
+            self.sql.executescript(step)
         self.fails_with = None
 
     async def read(self, work):
