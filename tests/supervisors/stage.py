@@ -111,7 +111,9 @@ class Stage:
     def heard(self, *kinds):
         """Return the events of *kinds* as (kind, path without the root)."""
         return [
-            (event.kind, event.path.partition("/")[2]) for event in self.events if event.kind in kinds
+            (event.kind, event.path.partition("/")[2])
+            for event in self.events
+            if event.kind in kinds
         ]
 
 
