@@ -14,12 +14,22 @@ _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @attrs.frozen
+class Excerpt:
+    """A line to show, with *width* characters from *column* (from 1) on to point at."""
+
+    text: str
+    column: int
+    width: int = 1
+
+
+@attrs.frozen
 class Issue:
     """One thing wrong: what was expected (*message*), where, and what was meant (*hint*).
 
     *source* is the file, or the flag or environment variable that set the value.
     *line* and *column* count from 1; both are `None` outside of files.  *width* is how
-    many characters the place covers.  No field ever contains a secret.
+    many characters the place covers, *excerpt* the line as it may be shown.  No field
+    ever contains a secret.
     """
 
     message: str
@@ -30,6 +40,7 @@ class Issue:
     line: int | None = None
     column: int | None = None
     width: int = 1
+    excerpt: Excerpt | None = None
 
     @property
     def key(self) -> str:

@@ -15,14 +15,16 @@ from typing import Any, Final
 import attrs
 
 from gateway.config.checks import check
+from gateway.config.excerpt import excerpt
 from gateway.config.files import read_bounded
 from gateway.config.issues import Issue, Path
 from gateway.config.locate import BoundError, Outline, Position, outline
-from gateway.config.model import Config, Secret
+from gateway.config.model import Config
 from gateway.config.overrides import Override, apply_overrides
 from gateway.config.secrets import References, resolve
 from gateway.config.structure import structure
-from gateway.config.tree import settings
+from gateway.config.tree import secrets
+from gateway.logs import redactor
 
 MOST_BYTES: Final = 1024 * 1024
 """Largest file; the biggest sensible one has a few hundred KiB of prompts."""
@@ -76,7 +78,10 @@ def load(
     else:
         config, found = _understand(document, references, overrides)
         issues = [_placed(each, places, overrides) for each in found]
-    return Loaded(source, digest, *_verdict(config, [_sourced(each, source) for each in issues]))
+    lines = text.split("\n")
+    return Loaded(
+        source, digest, *_verdict(config, [_shown(each, source, lines) for each in issues])
+    )
 
 
 def read(
@@ -92,10 +97,14 @@ def read(
         text = _decoded(found.content)
     except ValueError as error:
         issue = error.issue if isinstance(error, _RejectedError) else Issue(str(error))
-        return Loaded(source, "", None, (_sourced(issue, source),))
+        return Loaded(source, "", None, (attrs.evolve(issue, source=source),))
     references = References(environ, path.parent)
     loaded = load(text, source, references=references, overrides=overrides)
-    if found.exposed and loaded.config and _holds_secrets(loaded.config):
+    if loaded.config is None:
+        return loaded
+    # Here, where they enter the process, so that nobody can forget it.
+    redactor.add(each.value for each in secrets(loaded.config))
+    if found.exposed and any(each.kind == "value" for each in secrets(loaded.config)):
         loaded = attrs.evolve(loaded, issues=(*loaded.issues, _exposed(source)))
     return loaded
 
@@ -182,8 +191,12 @@ def _at(issue: Issue, position: Position) -> Issue:
     return attrs.evolve(issue, line=position.line, column=position.column, width=position.width)
 
 
-def _sourced(issue: Issue, source: str) -> Issue:
-    return issue if issue.source else attrs.evolve(issue, source=source)
+def _shown(issue: Issue, source: str, lines: Sequence[str]) -> Issue:
+    """Return *issue* with its source, and with what may be shown of its line."""
+    if issue.source or issue.line is None or issue.column is None:
+        return issue
+    shown = excerpt(lines[issue.line - 1], issue.column, issue.width, issue.path)
+    return attrs.evolve(issue, source=source, excerpt=shown)
 
 
 def _verdict(
@@ -204,10 +217,4 @@ def _exposed(source: str) -> Issue:
         hint=f"chmod 600 {source}",
         severity="warning",
         source=source,
-    )
-
-
-def _holds_secrets(config: Config) -> bool:
-    return any(
-        isinstance(value, Secret) and value.kind == "value" for _, _, value in settings(config)
     )

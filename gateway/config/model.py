@@ -306,11 +306,14 @@ class Logging:
 
 @attrs.frozen
 class Health:
-    """How often the gateway looks at itself."""
+    """How often the gateway looks at itself.
+
+    Source of the 30 seconds: requirement 2.6.
+    """
 
     quick_seconds: float = setting(
         30.0,
-        "Between two looks at the supervisor tree.  Source: requirement 2.6.",
+        "Between two looks at the supervisor tree.",
         unit="seconds",
         minimum=0.1,
     )

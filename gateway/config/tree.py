@@ -32,7 +32,7 @@ def leaves(model: type = Config, at: tuple[str, ...] = ()) -> Iterator[Leaf]:
     for field in attrs.fields(model):
         path = (*at, field.name)
         kind = without_none(field.type)
-        if _is_table(kind):
+        if is_table(kind):
             yield from leaves(kind, path)
         elif (named := entry(kind)) is not None:
             yield from leaves(named, (*path, ANY))
@@ -40,17 +40,33 @@ def leaves(model: type = Config, at: tuple[str, ...] = ()) -> Iterator[Leaf]:
             yield Leaf(path, field, kind)
 
 
+def find(path: Path) -> Leaf | None:
+    """Return the setting at *path*, or that in whose list it is; `None` if there is none."""
+    names = [each for each in path if isinstance(each, str)]
+    for leaf in leaves():
+        if len(leaf.pattern) == len(names) and all(
+            part in (name, ANY) for part, name in zip(leaf.pattern, names, strict=True)
+        ):
+            return leaf
+    return None
+
+
 def settings(value: Any, at: Path = ()) -> Iterator[tuple[Path, "attrs.Attribute[Any]", Any]]:
     """Yield path, setting and value of every leaf of a configuration."""
     for field in attrs.fields(type(value)):
         path, inner = (*at, field.name), getattr(value, field.name)
-        if _is_table(field.type):
+        if is_table(field.type):
             yield from settings(inner, path)
         elif entry(field.type) is not None:
             for name, each in inner.items():
                 yield from settings(each, (*path, name))
         else:
             yield path, field, inner
+
+
+def secrets(config: Config) -> Iterator[Secret]:
+    """Yield every secret of *config*."""
+    return (value for _, _, value in settings(config) if isinstance(value, Secret))
 
 
 def without_none(kind: Any) -> Any:
@@ -66,6 +82,6 @@ def entry(kind: Any) -> Any:
     return get_args(kind)[1] if get_origin(kind) is Mapping else None
 
 
-def _is_table(kind: Any) -> bool:
-    # A secret is a class too, but one value to whoever writes it.
+def is_table(kind: Any) -> bool:
+    """Whether values of *kind* are tables with keys of ours; a secret is one value."""
     return attrs.has(kind) and kind is not Secret

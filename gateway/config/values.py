@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 PLACES: Final = ("loopback", "lan", "tailnet", "auto")
 """Where to listen, by name.  Source: requirement, `GatewayServerOptions.bind`."""
 
-NAME: Final = re.compile(r"(?!\.+\Z)[A-Za-z0-9_.-]{1,64}")
+NAME: Final = re.compile(r"(?!\.+$)[A-Za-z0-9_.-]{1,64}")
 """Names of agents, tokens and providers: they appear in URLs, logs and file names."""
 
 _HOST: Final = re.compile(
