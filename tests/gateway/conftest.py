@@ -5,7 +5,7 @@ from memory_rpc import Core
 
 
 @pytest.fixture
-def make_core(autojump_clock):
+def make_core():
     """Makes an rpc core with the methods given, not running."""
     return Core
 

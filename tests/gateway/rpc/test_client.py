@@ -1,4 +1,4 @@
-async def test_a_client_connects_and_pings(core):
+async def test_a_client_connects_and_pings(autojump_clock, core):
     socket, hello = await core.connect()
     assert hello["role"] == "control"
     assert socket.trusted
