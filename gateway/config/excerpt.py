@@ -9,13 +9,16 @@ import re
 from typing import Final
 
 from gateway.config.issues import Excerpt, Path
-from gateway.config.tree import Leaf, find, leaves
+from gateway.config.tree import ANY, Leaf, find, leaves
 from gateway.config.values import check_url
 
-WIDTH: Final = 100
-"""Characters shown of a line at most, so that it fits on a screen."""
+LONG: Final = 160
+"""Characters of a line that is shown whole; it fits on a wide screen."""
 
-_NAMES: Final = "|".join(sorted({leaf.pattern[-1] for leaf in leaves()}))
+WIDTH: Final = 100
+"""Characters shown of a longer one, around the place."""
+
+_NAMES: Final = "|".join(sorted({part for leaf in leaves() for part in leaf.pattern} - {ANY}))
 _NUMBERS: Final = "|".join(
     sorted({leaf.pattern[-1] for leaf in leaves() if leaf.type in (int, float, bool)})
 )
@@ -31,14 +34,19 @@ def excerpt(line: str, column: int, width: int, path: Path) -> Excerpt:
 
     Without a path, nobody knows what the line is about.
     """
-    start, end = column - 1, min(len(line), column - 1 + width)
+    offset = max(0, column - 1 - WIDTH // 2) if len(line) > LONG else 0
+    start = column - 1 - offset
+    if len(line) > LONG:
+        # Its beginning, which says what it is about, may be a megabyte away.
+        line, harmless = line[offset : offset + WIDTH], ""
+    else:
+        harmless = _harmless(line, path)
+    end = min(len(line), start + width)
     is_key = bool(path) and isinstance(path[-1], str)
-    shown = _harmless(line, path) or _masked(line, (start, end) if is_key else (0, 0))
+    shown = harmless or _masked(line, (start, end) if is_key else (0, 0))
     # Tabs would move the caret, other controls the terminal.
     shown = "".join(each if each.isprintable() else " " for each in shown)
-    left = max(0, start - WIDTH // 2) if len(shown) > WIDTH else 0
-    window = shown[left : left + WIDTH]
-    return Excerpt(window, start - left + 1, max(1, min(end - start, len(window) - start + left)))
+    return Excerpt(shown, start + 1, max(1, min(end, len(shown)) - start))
 
 
 def _harmless(line: str, path: Path) -> str:

@@ -78,10 +78,9 @@ def load(
     else:
         config, found = _understand(document, references, overrides)
         issues = [_placed(each, places, overrides) for each in found]
+    config, ordered = _verdict(config, issues)
     lines = text.split("\n")
-    return Loaded(
-        source, digest, *_verdict(config, [_shown(each, source, lines) for each in issues])
-    )
+    return Loaded(source, digest, config, tuple(_shown(each, source, lines) for each in ordered))
 
 
 def read(
@@ -193,7 +192,7 @@ def _at(issue: Issue, position: Position) -> Issue:
 
 def _shown(issue: Issue, source: str, lines: Sequence[str]) -> Issue:
     """Return *issue* with its source, and with what may be shown of its line."""
-    if issue.source or issue.line is None or issue.column is None:
+    if issue.line is None or issue.column is None:
         return issue
     shown = excerpt(lines[issue.line - 1], issue.column, issue.width, issue.path)
     return attrs.evolve(issue, source=source, excerpt=shown)
@@ -201,14 +200,14 @@ def _shown(issue: Issue, source: str, lines: Sequence[str]) -> Issue:
 
 def _verdict(
     config: Config | None, issues: Sequence[Issue]
-) -> tuple[Config | None, tuple[Issue, ...]]:
+) -> tuple[Config | None, Sequence[Issue]]:
     """Return a config only when nothing is wrong, and issues in the order of the file."""
     ordered = sorted(issues, key=lambda each: (each.line or 0, each.column or 0, each.key))
     errors = [each for each in ordered if each.severity == "error"]
     if len(errors) > MOST_ISSUES:
-        more = Issue("there are more errors than these", source=errors[0].source)
-        return None, (*errors[:MOST_ISSUES], more)
-    return None if errors else config, tuple(ordered)
+        more = Issue("there are more errors than these")
+        return None, (*errors[:MOST_ISSUES], _at(more, START))
+    return None if errors else config, ordered
 
 
 def _exposed(source: str) -> Issue:

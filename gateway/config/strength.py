@@ -13,6 +13,7 @@ _ALPHABETS: Final = (
     string.digits + "abcdef",
     string.digits + "ABCDEF",
     string.ascii_lowercase,
+    string.ascii_lowercase + " -",
     string.ascii_uppercase,
     string.digits + string.ascii_lowercase,
     string.digits + string.ascii_uppercase,
@@ -44,6 +45,6 @@ def _length(value: str) -> int:
     # The smallest period; `+ 1` because every text is found at its own start.
     period = (value + value).find(value, 1)
     # Random text of these lengths has many different characters.
-    length = min(len(value), period, 4 * len(set(value)))
+    length = min(len(value), period, 6 * len(set(value)))
     steps = sum(abs(ord(a) - ord(b)) <= 1 for a, b in pairwise(value))
-    return length // 4 if steps > len(value) / 2 else length
+    return length // 4 if steps > len(value) * 3 / 4 else length
