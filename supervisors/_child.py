@@ -2,7 +2,9 @@
 
 import enum
 import math
+import reprlib
 from collections.abc import Awaitable, Callable
+from typing import NoReturn
 
 import attrs
 
@@ -32,28 +34,35 @@ class Strategy(enum.StrEnum):
     child that does not come up with the supervisor is retried."""
 
 
-def require(fulfilled: object, complaint: str) -> None:
-    """Raise `ValueError` with *complaint* unless *fulfilled*; a wrong type is a bad value too."""
-    if not fulfilled:
-        raise ValueError(complaint)
+def refuse(what: str, expected: str, value: object) -> NoReturn:
+    """Raise the `ValueError` of a wrong argument; a wrong type is a bad value too."""
+    # reprlib: a value may be as large as the whole tree.
+    raise ValueError(f"{what}: must be {expected}, not {reprlib.repr(value)}")
 
 
 def check_name(name: object, what: str) -> None:
     """Raise `ValueError` unless *name* can be one step of a path."""
-    fits = isinstance(name, str) and name and "/" not in name
-    require(fits, f'{what}: must be a string, not empty, without "/", not {name!r}')
+    if not isinstance(name, str) or not name or "/" in name:
+        refuse(what, 'a string, not empty, without "/"', name)
 
 
 def check_callable(value: object, what: str) -> None:
     """Raise `ValueError` unless *value* can be called."""
-    require(callable(value), f"{what}: must be callable, not {value!r}")
+    if not callable(value):
+        refuse(what, "callable", value)
+
+
+def check_kind(value: object, kind: type, what: str) -> None:
+    """Raise `ValueError` unless *value* is a *kind*."""
+    if not isinstance(value, kind):
+        refuse(what, f"a {kind.__name__}", value)
 
 
 def check_number(value: object, what: str, *, low: float, high: float = math.inf) -> None:
     """Raise `ValueError` unless *value* is a number from *low* to *high*; NaN is none."""
     number = value if isinstance(value, int | float) and value is not bool(value) else math.nan
-    fits = low <= number <= high
-    require(fits, f"{what}: must be a number from {low:g} to {high:g}, not {value!r}")
+    if not low <= number <= high:
+        refuse(what, f"a number from {low:g} to {high:g}", value)
 
 
 LONGEST = 1e9
@@ -117,7 +126,8 @@ class Child:
 
     name: str
     run: Callable[..., Awaitable[object]]
-    args: tuple[object, ...] = ()
+    # Not in the repr: configuration may hold secrets.
+    args: tuple[object, ...] = attrs.field(default=(), repr=False)
     restart: Restart = attrs.field(default=Restart.PERMANENT, converter=Restart, kw_only=True)
     backoff: Backoff = attrs.field(factory=Backoff, kw_only=True)
     start_timeout: float = attrs.field(default=30.0, kw_only=True)
@@ -129,10 +139,8 @@ class Child:
         check_name(self.name, "Child.name")
         what = f"Child {self.name!r}"
         check_callable(self.run, f"{what}.run")
-        is_tuple = isinstance(self.args, tuple)
-        require(is_tuple, f"{what}.args: must be a tuple, not {self.args!r}")
-        is_backoff = isinstance(self.backoff, Backoff)
-        require(is_backoff, f"{what}.backoff: must be a Backoff, not {self.backoff!r}")
+        check_kind(self.args, tuple, f"{what}.args")
+        check_kind(self.backoff, Backoff, f"{what}.backoff")
         check_number(self.start_timeout, f"{what}.start_timeout", low=0)
         check_number(self.stop_timeout, f"{what}.stop_timeout", low=0)
         check_number(self.heartbeat, f"{what}.heartbeat", low=0)

@@ -15,7 +15,7 @@ from supervisors._status import State
 Result = TypeVar("Result")
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Ticket(Generic[Result]):
     """The result of an operation, for a caller who may have gone away by then."""
 
@@ -43,7 +43,7 @@ class Ticket(Generic[Result]):
         return self._results[0]
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Commands:
     """The operations on a running engine.
 

@@ -30,7 +30,7 @@ LEVELS: dict[Kind, int] = {
 """What goes as planned is for debugging only.  Source: OTP-15062, progress reports."""
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False, repr=False, kw_only=True)
 class Engine:
     """One run of a supervisor.
 

@@ -24,7 +24,7 @@ class Aborted(RuntimeError):  # noqa: N818  (reads as what happened)
     """A start came to nothing because somebody wanted the child down meanwhile."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Lifetime:
     """One incarnation of one child, as that child sees it.
 
@@ -36,14 +36,13 @@ class Lifetime:
     """Names the child in its tree and its Trio task: "gateway/channels/telegram:main"."""
     incarnation: int
     """1 for the first start, then 2, 3 ..."""
-    _stopping: trio.Event = attrs.field(factory=trio.Event, init=False, repr=False)
-    _drained: "weakref.WeakSet[trio.CancelScope] | None" = attrs.field(
-        default=None, init=False, repr=False
-    )
-    _report: Callable[[], Mapping[str, object]] | None = attrs.field(
-        default=None, init=False, repr=False
-    )
-    _reported_up: bool = attrs.field(default=False, init=False, repr=False)
+    _stopping: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _drained: "weakref.WeakSet[trio.CancelScope] | None" = attrs.field(default=None, init=False)
+    _report: Callable[[], Mapping[str, object]] | None = attrs.field(default=None, init=False)
+    _reported_up: bool = attrs.field(default=False, init=False)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.incarnation} of {self.path}>"
 
     def started(self, value: object = None) -> None:
         """Report that the child is ready; *value* goes to whoever started it.
@@ -116,7 +115,7 @@ class Owner(Protocol):
         """Pass on what happened below *life*."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Incarnation(Lifetime):
     """One incarnation as its supervisor sees it.  Never used twice."""
 

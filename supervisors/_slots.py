@@ -13,7 +13,7 @@ STARTABLE = frozenset({State.STARTING, State.WAITING, State.BACKING_OFF})
 """States of a child that is down and meant to be up; STARTING: not launched yet."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Slot:
     """What a supervisor knows of one child.
 
@@ -41,6 +41,9 @@ class Slot:
     """Failures in a row."""
     restarts: int = attrs.field(default=0, init=False)
     error: str | None = attrs.field(default=None, init=False)
+
+    def __repr__(self) -> str:
+        return f"<Slot {self.path} {self.state}>"
 
     @property
     def name(self) -> str:
@@ -110,7 +113,7 @@ class Slot:
         )
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Changes:
     """The difference between the children there are and those that are wanted."""
 
@@ -125,7 +128,7 @@ class Changes:
         return [*self.replaced, *self.gone]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Slots:
     """The children of one supervisor, in start order."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-from supervisors._child import Child, Strategy, check_callable, check_name, check_number, require
+from supervisors._child import Child, Strategy, check_callable, check_kind, check_name, check_number
 from supervisors._commands import Commands
 from supervisors._engine import Engine, logger
 from supervisors._lifetime import Incarnation, Lifetime
@@ -252,18 +252,16 @@ class Supervisor:
         return Limit(self._max_restarts, self._within)
 
     def _checked(self, children: Iterable[Child]) -> tuple[Child, ...]:
-        checked = tuple(children)
+        checked, limit = tuple(children), self._new_limit()
         names = set()
         for child in checked:
-            self._check(child)
-            twice = f"supervisor {self.name!r} has two children {child.name!r}"
-            require(child.name not in names, twice)
+            self._check_kind(child)
+            if child.name in names:
+                raise ValueError(f"supervisor {self.name!r} has two children {child.name!r}")
             names.add(child.name)
+            limit.check_reachable(child)
         return checked
 
-    def _check(self, child: object) -> None:
-        hint = ": use its as_child()" if isinstance(child, Supervisor) else ""
-        complaint = f"supervisor {self.name!r}: {child!r} is no Child{hint}"
-        require(isinstance(child, Child), complaint)
-        assert isinstance(child, Child)
-        self._new_limit().check_reachable(child)
+    def _check_kind(self, child: object) -> None:
+        hint = " (use its as_child())" if isinstance(child, Supervisor) else ""
+        check_kind(child, Child, f"a child of supervisor {self.name!r}{hint}")

@@ -13,7 +13,7 @@ from supervisors._outcome import split, summary
 from supervisors._status import Event, State, Status, unix_time
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Running:
     """A running child and what can be seen of it."""
 

@@ -150,7 +150,7 @@ def test_child_specs__duplicates_are_rejected(stage):
 def test_child_specs__what_is_no_child_is_rejected(stage):
     with pytest.raises(ValueError, match="as_child"):
         Supervisor("top", [Supervisor("sub")])
-    with pytest.raises(ValueError, match="no Child"):
+    with pytest.raises(ValueError, match="must be a Child"):
         Supervisor("top", [stage.play])
 
 
