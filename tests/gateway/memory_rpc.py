@@ -1,7 +1,7 @@
 """In-memory doubles of what lies below rpc, and a whole rpc core on top of them."""
 
 import sqlite3
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import orjson
 import trio
@@ -185,11 +185,11 @@ AUTH = Auth(
 class Core:
     """Everything between the transport and the methods."""
 
-    def __init__(self, *extra, limits=None):
+    def __init__(self, *extra, limits=None, database=None):
         self.limits = limits or Limits()
         self.bus = Bus()
         self.connections = MemoryConnections()
-        self.database = MemoryDatabase()
+        self.database = database or MemoryDatabase()
         self.hub = Hub(self.bus, self.connections)
         self.gate = Gate()
         self.router = Router(
@@ -203,17 +203,15 @@ class Core:
         )
 
     @asynccontextmanager
-    async def running(self):
-        try:
-            async with (
-                running(self.hub.run),
-                running(self.gate.run),
-                trio.open_nursery() as self.nursery,
-            ):
+    async def running(self, *, gate=True):
+        async with AsyncExitStack() as stack:
+            stack.callback(self.database.close)
+            await stack.enter_async_context(running(self.hub.run))
+            if gate:
+                await stack.enter_async_context(running(self.gate.run))
+            async with trio.open_nursery() as self.nursery:
                 yield self
                 self.nursery.cancel_scope.cancel()
-        finally:
-            self.database.close()
 
     def dial(self, **kwargs):
         """Return the client's end of a connection that has not said anything."""

@@ -212,9 +212,7 @@ async def test_expected_errors_keep_what_they_say(autojump_clock, core):
 
 
 @pytest.mark.parametrize("method", ["fail.bug", "fail.async.bug", "fail.result"])
-async def test_of_a_bug_the_client_gets_a_reference_and_the_log_all(
-    autojump_clock, core, method
-):
+async def test_of_a_bug_the_client_gets_a_reference_and_the_log_all(autojump_clock, core, method):
     socket, _ = await core.connect()
     with structlog.testing.capture_logs() as entries:
         answer = await ask(socket, method)
