@@ -1,0 +1,79 @@
+"""From arguments to an exit code: which commands there are, and how errors are said."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from cyclopts import App, CycloptsError
+
+import gateway
+from gateway.cli.errors import CommandError, tell
+from gateway.cli.run import run
+from gateway.errors import GatewayError
+
+FAILED: Final = 1
+"""Exit code of a command that could not do what it was asked to."""
+
+USAGE: Final = 2
+"""Exit code for arguments that make no sense; the convention of Unix."""
+
+INTERRUPTED: Final = 130
+"""Exit code after Ctrl-C: 128 + SIGINT, the convention of shells."""
+
+_COMMANDS: Final = {
+    "status": "Show how the gateway is: version, health, who is connected.",
+    "tree": "Show what runs inside of it, and what of that has failed.",
+    "chat": "Talk to an agent.",
+    "call": "Call a method and print its result.",
+    "methods": "List the methods that may be called.",
+    "health": "Say ok, degraded or unknown, and why.",
+    "logs": "Show the log.",
+    "check": "Check the configuration as a start would.",
+    "token": "Print the token of the gateway on this machine.",
+}
+"""Commands that live in the module of their name, with what help says about them."""
+
+
+_COMPLETION: Final = "--install-completion"
+
+
+def make_app() -> App:
+    """Return the command line as a value; nothing is imported or run yet."""
+    app = App(
+        name="gateway",
+        help="The one long-running process behind a personal AI assistant.",
+        version=gateway.__version__,
+        help_format="plaintext",
+        result_action="return_value",
+    )
+    app.default(run)
+    app.command(run, name="run")
+    for name, words in _COMMANDS.items():
+        app.command(f"gateway.cli.{name}:{name}", name=name, help=words)
+    return app
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command that *arguments* name; return the exit code."""
+    try:
+        app = make_app()
+        if {"--help", "-h", _COMPLETION} & set(arguments):
+            # Importing what it needs would cost every command 40 ms.
+            app.register_install_completion_command(name=_COMPLETION)
+        return int(app(list(arguments), exit_on_error=False, print_error=True) or 0)
+    except CycloptsError:
+        return USAGE
+    except CommandError as error:
+        tell(error)
+        return FAILED
+    except GatewayError as error:
+        tell(CommandError(error.message))
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has enough, like `head`.  Python would complain when it
+        # flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED

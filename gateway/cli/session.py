@@ -1,0 +1,74 @@
+"""A command's connection to the gateway, and errors that say what to do next."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from difflib import get_close_matches
+from typing import TypeVar
+
+import trio
+
+from gateway.cli.errors import CommandError
+from gateway.cli.where import Target, Where, resolve
+from gateway.client import Client, RefusedError, RpcError, UnreachableError, connect
+
+T = TypeVar("T")
+
+
+def talk(where: Where, work: Callable[[Client], Awaitable[T]], *, reconnect: bool = False) -> T:
+    """Connect, do *work* with the client, and return what it returns.
+
+    Raises `CommandError`.  With *reconnect* a lost connection is made again.
+    """
+    return trio.run(_talk, resolve(where), work, reconnect)
+
+
+async def _talk(target: Target, work: Callable[[Client], Awaitable[T]], reconnect: bool) -> T:
+    try:
+        connecting = connect(
+            target.url,
+            token=target.token,
+            password=target.password,
+            name="cli",
+            reconnect=reconnect,
+        )
+        async with connecting as client:
+            return await _said(client, work)
+    except UnreachableError as error:
+        raise CommandError(
+            f"{error.message}. Start it with: python -m gateway; "
+            "if it runs elsewhere, say where with --url or GATEWAY_PORT."
+        ) from error
+    except RefusedError as error:
+        raise CommandError(f"{error.message}.") from error
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+
+
+async def _said(client: Client, work: Callable[[Client], Awaitable[T]]) -> T:
+    try:
+        return await work(client)
+    except RpcError as error:
+        raise CommandError(explain(error)) from error
+
+
+def explain(error: RpcError) -> str:
+    """Return *error* as a sentence or two for people."""
+    match error.kind:
+        case "unknown-method":
+            return f"{error.message}. python -m gateway methods lists them."
+        case "invalid-params":
+            issues = error.data.get("issues")
+            if isinstance(issues, list) and issues:
+                lines = (f"  {each.get('path') or 'params'}: {each['message']}" for each in issues)
+                return "the params are not what the method takes:\n" + "\n".join(lines)
+        case "forbidden":
+            scope = error.data.get("scope")
+            return f"{error.message}. Use a token with the scope {scope}."
+        case "internal":
+            return f"{error.message}; its log has the details under {error.data.get('ref')}."
+    return error.message
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """Return a question to put behind *word* is unknown; empty if nothing is alike."""
+    close = get_close_matches(word, known, n=1)
+    return f" Did you mean {close[0]}?" if close else ""

@@ -1,0 +1,108 @@
+"""Which gateway a command talks to, and with which credential."""
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import attrs
+from cyclopts import Parameter
+
+from gateway.cli.errors import CommandError
+from gateway.config.load import read
+from gateway.config.model import Config, Token
+from gateway.config.overrides import overrides
+from gateway.config.paths import find
+
+
+@Parameter(name="*")
+@attrs.frozen
+class Where:
+    """The options that every command has that talks to a gateway."""
+
+    url: Annotated[
+        str | None, Parameter(help="Its address, like ws://127.0.0.1:18789; default: this machine.")
+    ] = None
+    token: Annotated[
+        str | None, Parameter(help="The token; needed with the --url of another machine.")
+    ] = attrs.field(default=None, repr=False)
+    config: Annotated[
+        Path | None, Parameter(help="Configuration file of the gateway on this machine.")
+    ] = None
+
+
+HERE = Where()
+"""The gateway on this machine."""
+
+
+@attrs.frozen
+class Target:
+    """An address, and the credential for it."""
+
+    url: str
+    token: str | None = attrs.field(default=None, repr=False)
+    password: str | None = attrs.field(default=None, repr=False)
+
+
+def resolve(where: Where, environ: Mapping[str, str] = os.environ) -> Target:
+    """Return what to connect to; raises `CommandError` with what to do.
+
+    The credential of this machine never goes to another one.
+    """
+    if where.token is not None and where.url is not None:
+        return Target(where.url, where.token)
+    if where.url is not None and not _is_here(where.url):
+        raise CommandError(
+            f"{where.url} is another machine: give its token with --token. "
+            "The token of this machine is not sent there."
+        )
+    config = local_config(where.config, environ)
+    url = where.url or f"ws://{_host(config.gateway.bind)}:{config.gateway.port}"
+    if where.token is not None:
+        return Target(url, where.token)
+    if (token := best_token(config)) is not None:
+        return Target(url, token.token.value)
+    return Target(url, password=config.auth.password.value if config.auth.password else None)
+
+
+def local_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
+    """Return the configuration of this machine's gateway; raises `CommandError`."""
+    file = find(environ, config=path).config
+    if not file.exists():
+        raise CommandError(
+            f"there is no configuration at {file}. Start the gateway once to get one "
+            "(python -m gateway), or say where it is with --config or --url and --token."
+        )
+    loaded = read(file, environ=environ, overrides=overrides(environ))
+    if loaded.config is None:
+        raise CommandError(f"{file} is not valid; python -m gateway check says what is wrong.")
+    return loaded.config
+
+
+def best_token(config: Config) -> Token | None:
+    """Return the token for people that allows most, or `None` if there is none."""
+    tokens = [token for token in config.auth.tokens.values() if token.role == "control"]
+    return max(tokens, key=lambda token: len(set(token.scopes)), default=None)
+
+
+def _is_here(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _host(bind: str) -> str:
+    """Return the host to connect to for a gateway on this machine that listens on *bind*."""
+    if bind in ("loopback", "lan"):
+        return "127.0.0.1"
+    from gateway.serving.binding import own_addresses  # noqa: PLC0415 - seldom needed
+    from gateway.serving.binding import resolve as listen_on  # noqa: PLC0415 - as above
+
+    address = listen_on(bind, own_addresses())[0]
+    if address.is_unspecified:
+        return "127.0.0.1" if address.version == 4 else "[::1]"
+    return f"[{address}]" if address.version == 6 else str(address)

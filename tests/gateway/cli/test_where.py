@@ -1,0 +1,91 @@
+"""Which gateway a command talks to: this machine's token never leaves it."""
+
+import pytest
+
+from gateway.cli.errors import CommandError
+from gateway.cli.where import Target, Where, resolve
+
+TOKEN = "a-token-of-many-more-than-128-bits-of-randomness"
+READER = "another-token-of-many-more-than-128-bits-for-reading"
+
+
+@pytest.fixture
+def config(tmp_path):
+    file = tmp_path / "gateway.toml"
+
+    def write(gateway="", auth=f'[auth.tokens.default]\ntoken = "{TOKEN}"\n'):
+        file.write_text(f"[gateway]\n{gateway}\n{auth}")
+        file.chmod(0o600)
+        return file
+
+    return write
+
+
+def test_a_command_finds_the_gateway_of_this_machine_and_its_token(config):
+    assert resolve(Where(config=config("port = 4711")), {}) == Target("ws://127.0.0.1:4711", TOKEN)
+
+
+def test_the_environment_says_where_the_configuration_is(config):
+    environ = {"GATEWAY_CONFIG": str(config("port = 4711"))}
+    assert resolve(Where(), environ).url == "ws://127.0.0.1:4711"
+
+
+def test_the_environment_wins_over_the_configuration(config):
+    environ = {"GATEWAY_PORT": "4712", "GATEWAY_TOKEN": READER}
+    assert resolve(Where(config=config("port = 4711")), environ) == Target(
+        "ws://127.0.0.1:4712", READER
+    )
+
+
+def test_the_token_that_allows_most_is_taken(config):
+    auth = (
+        f'[auth.tokens.a]\ntoken = "{READER}"\nscopes = ["read"]\n'
+        f'[auth.tokens.b]\ntoken = "{TOKEN}"\n'
+        f'[auth.tokens.c]\ntoken = "c-{TOKEN}"\nrole = "node"\n'
+    )
+    assert resolve(Where(config=config(auth=auth)), {}).token == TOKEN
+
+
+def test_a_password_is_used_where_there_is_no_token(config):
+    target = resolve(Where(config=config(auth='[auth]\npassword = "long enough"')), {})
+    assert (target.token, target.password) == (None, "long enough")
+
+
+@pytest.mark.parametrize("url", ["ws://10.0.0.7:18789", "wss://home.example", "ws://[fe80::1]:1"])
+def test_the_token_of_this_machine_is_never_sent_to_another(config, url):
+    where = Where(url=url, config=config())
+    with pytest.raises(CommandError, match="give its token with --token"):
+        resolve(where, {"GATEWAY_TOKEN": TOKEN})
+
+
+@pytest.mark.parametrize("url", ["ws://127.0.0.1:1", "ws://localhost:1", "ws://[::1]:1"])
+def test_another_port_of_this_machine_gets_it(config, url):
+    assert resolve(Where(url=url, config=config()), {}) == Target(url, TOKEN)
+
+
+def test_with_address_and_token_no_configuration_is_looked_at(tmp_path):
+    where = Where(url="wss://home.example", token="theirs", config=tmp_path / "none")
+    assert resolve(where, {}) == Target("wss://home.example", "theirs")
+
+
+@pytest.mark.parametrize(
+    ("bind", "host"),
+    [("lan", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("192.0.2.7", "192.0.2.7")],
+)
+def test_a_gateway_that_listens_elsewhere_is_found(config, bind, host):
+    where = Where(config=config(f'bind = "{bind}"\nport = 4711'))
+    assert resolve(where, {}).url == f"ws://{host}:4711"
+
+
+def test_without_a_configuration_it_says_how_to_get_one(tmp_path):
+    with pytest.raises(CommandError, match="Start the gateway once"):
+        resolve(Where(config=tmp_path / "none.toml"), {})
+
+
+def test_an_invalid_configuration_is_not_guessed_at(config):
+    with pytest.raises(CommandError, match="gateway check says what is wrong"):
+        resolve(Where(config=config("prot = 1")), {})
+
+
+def test_tokens_are_not_in_what_is_printed_of_a_target():
+    assert TOKEN not in repr(Target("ws://a", TOKEN, TOKEN)) + repr(Where(token=TOKEN))
