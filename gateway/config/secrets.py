@@ -16,7 +16,7 @@ import attrs
 from gateway.config.files import read_bounded
 from gateway.config.issues import Issue, Path
 from gateway.config.model import Secret
-from gateway.config.tree import ANY, Leaf, leaves
+from gateway.config.tree import ANY, leaves
 
 MOST_BYTES: Final = 64 * 1024
 """Largest secret file; a PEM chain has a few KiB."""
@@ -80,38 +80,39 @@ def resolve(
     Without *references* none is followed, and the secret has no value.  What is
     neither a string nor a reference is left for the converter to complain about.
     """
-    issues: list[Issue] = []
+    resolver = _Resolver(references)
     for leaf in leaves():
         if leaf.field.metadata["secret"]:
-            raw = _replaced(raw, leaf, (), references, issues)
-    return raw, issues
+            raw = resolver.replaced(raw, leaf.pattern)
+    return raw, resolver.issues
 
 
-def _replaced(
-    raw: Any, leaf: Leaf, at: Path, references: References | None, issues: list[Issue]
-) -> Any:
-    """Return a copy of *raw* in which the values of *leaf* are replaced."""
-    depth = len(at)
-    if depth == len(leaf.pattern):
-        return _secret(raw, at, references, issues)
-    if not isinstance(raw, dict):
-        return raw
-    part = leaf.pattern[depth]
-    chosen = list(raw) if part == ANY else [part] if part in raw else []
-    return raw | {key: _replaced(raw[key], leaf, (*at, key), references, issues) for key in chosen}
+@attrs.frozen
+class _Resolver:
+    references: References | None
+    issues: list[Issue] = attrs.field(factory=list, init=False)
 
+    def replaced(self, raw: Any, pattern: tuple[str, ...], at: Path = ()) -> Any:
+        """Return a copy of *raw* with the secrets that *pattern* leads to replaced."""
+        if not pattern:
+            return self._secret(raw, at)
+        if not isinstance(raw, dict):
+            return raw
+        first, *rest = pattern
+        chosen = list(raw) if first == ANY else [first] if first in raw else []
+        return raw | {key: self.replaced(raw[key], tuple(rest), (*at, key)) for key in chosen}
 
-def _secret(raw: Any, path: Path, references: References | None, issues: list[Issue]) -> Any:
-    try:
-        secret, exposed = _read(raw, references)
-    except ValueError as error:
-        message, _, hint = str(error).partition("; ")
-        issues.append(Issue(message, path, hint))
-        # Unresolved, so that nothing further is said about it.
-        return Secret("", reference="env:")
-    if exposed:
-        issues.append(_EXPOSED(path=path))
-    return secret
+    def _secret(self, raw: Any, path: Path) -> Any:
+        try:
+            secret, exposed = _read(raw, self.references)
+        except ValueError as error:
+            message, _, hint = str(error).partition("; ")
+            self.issues.append(Issue(message, path, hint))
+            # Unresolved, so that nothing further is said about it.
+            return Secret("", reference="env:")
+        if exposed:
+            self.issues.append(_EXPOSED(path=path))
+        return secret
 
 
 def _read(raw: Any, references: References | None) -> tuple[Any, bool]:

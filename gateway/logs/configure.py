@@ -107,9 +107,9 @@ def configure(
 
     The file is made if it is not there; it and its directory are the owner's only.
     """
-    stream = sys.stderr if stream is None else stream
-    on_terminal = stream.isatty()
-    console = Drain(_writer(stream), _plain_notice)
+    stream = stream or sys.stderr  # None as well in a process that was started without
+    on_terminal = stream is not None and stream.isatty()
+    console = None if stream is None else Drain(_writer(stream), _plain_notice)
     render = None
     if settings.format == "console" or (settings.format == "auto" and on_terminal):
         render = _renderer(colour=on_terminal and not os.environ.get("NO_COLOR"))
