@@ -1,0 +1,1 @@
+"""Who answers: agents, their sessions and runs, and the providers behind them."""

@@ -1,0 +1,96 @@
+"""Which agents there are.  The one place that a reload of the configuration changes."""
+
+from collections.abc import Mapping
+
+import attrs
+
+from gateway.agents.providers import Provider
+from gateway.agents.providers.registry import make_all
+from gateway.config.model import Agent as Settings
+from gateway.config.model import Config
+from gateway.errors import NotFoundError, UnavailableError
+from gateway.protocol.issues import did_you_mean, shorten
+
+
+@attrs.frozen
+class Agent:
+    """An agent as clients see it; times in seconds.  *default*: asked if nobody is named."""
+
+    id: str
+    provider: str
+    model: str
+    default: bool
+    run_seconds: float
+    history_messages: int
+
+
+@attrs.frozen(eq=False)
+class Staff:
+    """An agent at work: its settings and who answers for it."""
+
+    id: str
+    settings: Settings
+    provider: Provider
+
+
+@attrs.define(eq=False)
+class Catalog:
+    """Finds agents and providers; runs that go on keep what they have found."""
+
+    _agents: Mapping[str, Settings] = attrs.field(factory=dict, init=False)
+    providers: Mapping[str, Provider] = attrs.field(factory=dict, init=False)
+    """Everybody who answers, by name."""
+
+    @classmethod
+    def of(cls, config: Config) -> "Catalog":
+        """Return the catalog of *config*."""
+        catalog = cls()
+        catalog.apply(config)
+        return catalog
+
+    def apply(self, config: Config) -> None:
+        """Have the agents and providers of *config* from now on."""
+        self.providers = make_all(config.providers)
+        self._agents = dict(config.agents)
+
+    def list(self) -> tuple[Agent, ...]:
+        """Return all agents; the first is the default."""
+        return tuple(
+            Agent(
+                id=agent_id,
+                provider=settings.provider,
+                model=settings.model,
+                default=number == 0,
+                run_seconds=settings.run_seconds,
+                history_messages=settings.history_messages,
+            )
+            for number, (agent_id, settings) in enumerate(self._agents.items())
+        )
+
+    def get(self, agent_id: str) -> Agent:
+        """Return one agent; raises `NotFoundError`."""
+        self._settings(agent_id)
+        return next(agent for agent in self.list() if agent.id == agent_id)
+
+    def find(self, agent_id: str | None) -> Staff:
+        """Return an agent at work, the default one for `None`.
+
+        Raises `NotFoundError`, or `UnavailableError` if its provider is gone.
+        """
+        if agent_id is None:
+            agent_id = next(iter(self._agents), "main")
+        settings = self._settings(agent_id)
+        provider = self.providers.get(settings.provider)
+        if provider is None:
+            raise UnavailableError(
+                f"agent {agent_id!r} wants the provider {settings.provider!r}, which there is not: "
+                f"add [providers.{settings.provider}] to the configuration"
+            )
+        return Staff(agent_id, settings, provider)
+
+    def _settings(self, agent_id: str) -> Settings:
+        try:
+            return self._agents[agent_id]
+        except KeyError:
+            guess = did_you_mean(agent_id, self._agents)
+            raise NotFoundError(f"no agent {shorten(agent_id)!r}{guess}") from None

@@ -1,0 +1,25 @@
+"""From the configuration to providers."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from gateway.agents.providers import Provider
+from gateway.agents.providers.echo import Echo
+from gateway.agents.providers.openai import OpenAI
+from gateway.config.model import Provider as Settings
+
+BUILT_IN: Final = "echo"
+"""The provider that exists without a table; a table of that name replaces it."""
+
+
+def make(name: str, settings: Settings) -> Provider:
+    """Return the provider that the configuration calls *name*."""
+    if settings.kind == "echo":
+        return Echo(settings.delay)
+    return OpenAI.of(name, settings)
+
+
+def make_all(tables: Mapping[str, Settings]) -> dict[str, Provider]:
+    """Return all providers by name, the built-in one first."""
+    made: dict[str, Provider] = {BUILT_IN: Echo()}
+    return made | {name: make(name, settings) for name, settings in tables.items()}

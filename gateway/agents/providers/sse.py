@@ -1,0 +1,69 @@
+"""Server-sent events, taken apart as they come.  Pure.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html, without
+reconnecting (``id``, ``retry``), which nobody needs here.
+"""
+
+import attrs
+
+BOM = b"\xef\xbb\xbf"
+
+
+class TooLongError(ValueError):
+    """A line or an event is longer than it may be."""
+
+
+@attrs.define(eq=False)
+class Parser:
+    """Turns bytes into the texts of ``data:`` fields.
+
+    *limit*, in bytes, is for one line and for one event.  *lines* counts the lines that
+    were complete, comments too: the sign that the server is alive.
+    """
+
+    limit: int
+    lines: int = attrs.field(default=0, init=False)
+    _rest: bytearray = attrs.field(factory=bytearray, init=False)
+    _fields: list[bytes] = attrs.field(factory=list, init=False)
+    _size: int = attrs.field(default=0, init=False)
+    _after_cr: bool = attrs.field(default=False, init=False)
+
+    def feed(self, received: bytes) -> list[str]:
+        """Return the events that *received* completes; raises `TooLongError`.
+
+        An event that the server did not end with an empty line is dropped, as specified.
+        """
+        if self._after_cr and received:
+            # CR and LF of one line end may come apart.
+            received = received.removeprefix(b"\n")
+            self._after_cr = False
+        self._after_cr = received.endswith(b"\r") or (self._after_cr and not received)
+        # Only LF, CR and CRLF end a line; splitlines of bytes knows exactly these.
+        *complete, last = (bytes(self._rest) + received + b"\0").splitlines()
+        self._rest[:] = last[:-1]
+        if len(self._rest) > self.limit:
+            raise TooLongError(f"a line of more than {self.limit} bytes")
+        return [event for line in complete if (event := self._take(line)) is not None]
+
+    def _take(self, line: bytes) -> str | None:
+        """Take one line; return the event that it ends, if it does."""
+        if self.lines == 0:
+            line = line.removeprefix(BOM)
+        self.lines += 1
+        if not line:
+            return self._finish()
+        name, _, value = line.partition(b":")
+        if name == b"data":
+            self._fields.append(value.removeprefix(b" "))
+            self._size += len(value)
+            if self._size > self.limit:
+                raise TooLongError(f"an event of more than {self.limit} bytes")
+        return None
+
+    def _finish(self) -> str | None:
+        if not self._fields:
+            return None
+        event = b"\n".join(self._fields).decode("utf-8", "replace")
+        self._fields.clear()
+        self._size = 0
+        return event
