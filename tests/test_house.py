@@ -18,6 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 BUGS, CLOCK = "bugs fly to the supervisor", "durations come from the clock of trio"
 
 EXCEPTIONS = {
+    (BUGS, "gateway/boot.py:Boot._supervise"): (
+        "the tree has ended; what remains is to say why, and an exit code"
+    ),
     (BUGS, "gateway/bus.py:Bus.publish"): (
         "the publisher is somebody else's task and must not die of a listener"
     ),
@@ -49,7 +52,13 @@ EXCEPTIONS = {
     (BUGS, "supervisors/_supervisor.py:Supervisor._emit"): (
         "a bug of the observer must not end the tree that it observes"
     ),
+    (CLOCK, "gateway/agents/providers/server.py:retry_after"): (
+        "Retry-After may be a date, and that is by the wall clock of both"
+    ),
+    (CLOCK, "gateway/agents/records.py"): "messages and runs are stamped, for people",
     (CLOCK, "gateway/announcer.py:Announcer._tick"): "the time in a tick is a stamp for clients",
+    (CLOCK, "gateway/app.py:App._methods"): "system.info says since when it runs, for people",
+    (CLOCK, "gateway/cli/screen.py:since"): "how long ago a stamp of another process was",
     (CLOCK, "gateway/rpc/idempotency.py:Idempotency"): (
         "keys are kept for a day across restarts, which only the wall clock outlives"
     ),
