@@ -7,15 +7,12 @@ from itertools import islice
 from typing import Any, Final
 
 import attrs
-import structlog
 
 from gateway.errors import ConflictError, GatewayError, NotFoundError, UnavailableError
 from gateway.protocol.convert import InvalidError, Issue, param
 from gateway.protocol.issues import shorten
 from gateway.rpc.router import Methods
 from supervisors import Event, State, Status, Supervisor
-
-log = structlog.get_logger(__name__)
 
 KEPT: Final = 1_000
 """Events kept: some hours of a child that does not come up, at one restart a minute."""
@@ -181,7 +178,7 @@ class Tree:
         except (GatewayError, KeyError, RuntimeError) as error:
             raise UnavailableError(f"{path}: {error}") from error
         except Exception as error:
-            log.warning("a child did not come up", path=path, exc_info=error)
+            # The child's own; its supervisor has logged it.
             raise UnavailableError(
                 f"{path} did not come up; supervision.tree has the error"
             ) from error

@@ -104,18 +104,25 @@ class Rpc:
 
 
 def standard_pages(
-    rpc: Rpc, *, ready: Callable[[], bool], metrics: Callable[[], bytes]
+    rpc: Rpc,
+    *,
+    status: Callable[[], str],
+    ready: Callable[[], bool],
+    metrics: Callable[[], bytes],
 ) -> list[Page]:
     """Return the pages of every gateway.
 
-    *ready* says whether requests are taken; *metrics* returns them as text.
+    *status* is the one word of its health, *ready* says whether requests are taken, and
+    *metrics* returns them as text.
     """
 
     async def healthz(_: Request) -> Response:
-        return JSONResponse({"ok": True})
+        # 200 also when degraded: it lives, and killing it would not mend a channel.
+        return JSONResponse({"status": status()})
 
     async def readyz(_: Request) -> Response:
-        return JSONResponse({"ok": ready()}, 200 if ready() else 503)
+        taken = ready()
+        return JSONResponse({"ready": taken}, 200 if taken else 503)
 
     async def exposition(_: Request) -> Response:
         return Response(metrics(), headers={"content-type": PROMETHEUS})
