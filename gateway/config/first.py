@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 import orjson
 
-from gateway.config.model import Agent, Gateway, Health, Limits, Logging
+from gateway.config.model import VERSION, Agent, Gateway, Health, Limits, Logging
 from gateway.config.structure import FORM
 
 _HEAD: Final = """\
@@ -19,6 +19,9 @@ _HEAD: Final = """\
 # Lines like "#key = value" show defaults: remove the # to change one.
 # A secret may be the value itself, "${NAME}" or { env = "NAME" } for an environment
 # variable, or { file = "path" }.  Check this file: python -m gateway check
+
+# Layout of this file, for whoever migrates it.
+version = %d
 """
 
 _AUTH: Final = """
@@ -56,7 +59,7 @@ _AGENTS: Final = """
 def text(token: str) -> str:
     """Return the first configuration, with *token* as the default credential."""
     sections = [
-        _HEAD,
+        _HEAD % VERSION,
         *_table(Gateway, "gateway"),
         *_table(Limits, "gateway.limits"),
         _AUTH % orjson.dumps(token).decode(),

@@ -75,6 +75,9 @@ def setting(
     return attrs.field(default=default, metadata=metadata)
 
 
+VERSION: Final = 3
+"""Layout of the file that this model describes; older ones are migrated."""
+
 Scope = Literal["read", "write", "admin"]
 Role = Literal["control", "node"]
 
@@ -329,6 +332,7 @@ class Health:
 class Config:
     """Everything that can be configured."""
 
+    version: Literal[3] = setting(VERSION, "Layout of the file; an older one is migrated.")
     gateway: Gateway = setting(attrs.Factory(Gateway), "The port.")
     auth: Auth = setting(attrs.Factory(Auth), "Who may connect.")
     providers: Mapping[str, Provider] = setting(
