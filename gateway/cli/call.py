@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import orjson
 from cyclopts import Parameter
 
-from gateway.cli.errors import CommandError
+from gateway.cli.errors import CommandError, did_you_mean
 from gateway.cli.screen import emit_json
-from gateway.cli.session import did_you_mean, talk
+from gateway.cli.session import talk
 from gateway.cli.where import HERE, Where
 from gateway.client import Client
 

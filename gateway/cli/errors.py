@@ -1,8 +1,12 @@
 """What a command says when it cannot do what it was asked to."""
 
 import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
 
 import attrs
+
+from gateway.errors import GatewayError
 
 
 @attrs.define(eq=False)
@@ -15,6 +19,16 @@ class CommandError(Exception):
         return self.message
 
 
-def tell(error: CommandError) -> None:
+class UsageError(CommandError):
+    """The arguments make no sense."""
+
+
+def tell(error: CommandError | GatewayError) -> None:
     """Write *error* to stderr."""
     print(f"gateway: {error.message}", file=sys.stderr)
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """Return a question to put behind *word* is unknown; empty if nothing is alike."""
+    close = get_close_matches(word, known, n=1)
+    return f" Did you mean {close[0]}?" if close else ""

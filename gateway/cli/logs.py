@@ -19,7 +19,7 @@ POLL: Final = 0.5
 PAGE: Final = 1000
 """Most entries of one answer that the gateway gives."""
 
-_KNOWN: Final = ("timestamp", "level", "event", "logger", "exception", "message")
+_KNOWN: Final = ("time", "level", "event", "logger", "exception")
 
 
 def logs(
@@ -73,9 +73,9 @@ class _Printer:
 
 def draw(entry: Mapping[str, Any]) -> Text:
     """Return one line (more with a traceback) for an entry of the log."""
-    line = Text(clock(entry.get("timestamp", "")), style="dim")
-    line.append("  ").append_text(coloured(f"{entry.get('level', ''):<8}".rstrip() or "?"))
-    line.append("  " + clean(entry.get("event") or entry.get("message") or ""), style="bold")
+    line = Text(clock(entry.get("time", "")), style="dim")
+    line.append("  ").append_text(coloured(entry.get("level", "?")))
+    line.append("  " + clean(entry.get("event", "")), style="bold")
     for key, value in entry.items():
         if key not in _KNOWN:
             line.append(f"  {clean(key)}=", style="dim").append(clean(value))

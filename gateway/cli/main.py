@@ -8,7 +8,7 @@ from typing import Final
 from cyclopts import App, CycloptsError
 
 import gateway
-from gateway.cli.errors import CommandError, tell
+from gateway.cli.errors import CommandError, UsageError, did_you_mean, tell
 from gateway.cli.run import run
 from gateway.errors import GatewayError
 
@@ -57,6 +57,7 @@ def make_app() -> App:
 def main(arguments: Sequence[str]) -> int:
     """Run the command that *arguments* name; return the exit code."""
     try:
+        _check_command(arguments)
         app = make_app()
         if {"--help", "-h", _COMPLETION} & set(arguments):
             # Importing what it needs would cost every command 40 ms.
@@ -64,12 +65,9 @@ def main(arguments: Sequence[str]) -> int:
         return int(app(list(arguments), exit_on_error=False, print_error=True) or 0)
     except CycloptsError:
         return USAGE
-    except CommandError as error:
+    except (CommandError, GatewayError) as error:
         tell(error)
-        return FAILED
-    except GatewayError as error:
-        tell(CommandError(error.message))
-        return FAILED
+        return USAGE if isinstance(error, UsageError) else FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -77,3 +75,16 @@ def main(arguments: Sequence[str]) -> int:
         # flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+
+
+def _check_command(arguments: Sequence[str]) -> None:
+    """Raise `UsageError` for a command that there is not.
+
+    Left to cyclopts it would be an argument too many of the default command.
+    """
+    known = ("run", *_COMMANDS)
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in known:
+        raise UsageError(
+            f"there is no command {arguments[0]}.{did_you_mean(arguments[0], known)}"
+            " See python -m gateway --help."
+        )

@@ -3,9 +3,8 @@
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from rich.table import Table
 
-from gateway.cli.screen import clean, emit_json, make_console
+from gateway.cli.screen import clean, emit_json, print_pairs
 from gateway.cli.session import talk
 from gateway.cli.where import HERE, Where
 
@@ -20,11 +19,12 @@ def methods(
     if json:
         emit_json(document)
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    for method in document["methods"]:
-        wanted = ", ".join(
-            each["name"] + ("" if each.get("required") else "?") for each in method["params"]
-        )
-        table.add_row(f"{clean(method['name'])}({clean(wanted)})", clean(method.get("summary", "")))
-    make_console().print(table)
+    print_pairs(map(_described, document["methods"]), style="bold")
+
+
+def _described(method: dict[str, Any]) -> tuple[str, str]:
+    """Return how *method* is called, optional params with a question mark, and what it does."""
+    wanted = ", ".join(
+        each["name"] + ("" if each.get("required") else "?") for each in method["params"]
+    )
+    return clean(f"{method['name']}({wanted})"), clean(method.get("summary", ""))

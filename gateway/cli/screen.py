@@ -3,7 +3,7 @@
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -40,6 +40,15 @@ def make_console() -> Console:
     """Return a console for stdout that obeys NO_COLOR and never guesses at markup."""
     width = None if sys.stdout.isatty() else PIPE_WIDTH
     return Console(width=width, highlight=False, markup=False, emoji=False)
+
+
+def print_pairs(pairs: Iterable[tuple[str, Text | str]], *, style: str) -> None:
+    """Print two columns, the first in *style* and as wide as its longest text."""
+    rows = list(pairs)
+    width = max((len(name) for name, _ in rows), default=0)
+    console = make_console()
+    for name, value in rows:
+        console.print(Text(name.ljust(width), style=style).append("  ").append(value))
 
 
 def clean(text: object) -> str:

@@ -1,7 +1,6 @@
 """A command's connection to the gateway, and errors that say what to do next."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from difflib import get_close_matches
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import trio
@@ -66,9 +65,3 @@ def explain(error: RpcError) -> str:
         case "internal":
             return f"{error.message}; its log has the details under {error.data.get('ref')}."
     return error.message
-
-
-def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """Return a question to put behind *word* is unknown; empty if nothing is alike."""
-    close = get_close_matches(word, known, n=1)
-    return f" Did you mean {close[0]}?" if close else ""

@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-import trio
 from cyclopts import Parameter
-from rich.table import Table
 from rich.text import Text
 
-from gateway.cli.screen import clean, coloured, duration, emit_json, make_console, plural, reasons
+from gateway.cli.errors import CommandError
+from gateway.cli.screen import clean, coloured, duration, emit_json, plural, print_pairs, reasons
 from gateway.cli.session import talk
 from gateway.cli.where import HERE, Where, resolve
 from gateway.client import Client
@@ -33,25 +32,17 @@ def status(
     if json:
         emit_json(answers)
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="dim", no_wrap=True)
-    for name, value in _rows(answers):
-        table.add_row(name, value)
-    make_console().print(table)
+    print_pairs(_rows(answers), style="dim")
 
 
 async def _ask(client: Client) -> dict[str, Any]:
-    answers: dict[str, Any] = {}
-
-    async def ask(name: str, method: str) -> None:
-        answers[name] = await client.call(method)
-
     known = client.welcome.get("methods", ())
-    async with trio.open_nursery() as nursery:
-        for name, method in _QUESTIONS.items():
-            if method in known:
-                nursery.start_soon(ask, name, method)
-    return answers
+    if "system.info" not in known:
+        raise CommandError("this token may not look; take one with the scope read.")
+    # A token may lack the scope for some; the rest is worth showing.
+    return {
+        name: await client.call(method) for name, method in _QUESTIONS.items() if method in known
+    }
 
 
 def _rows(answers: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:

@@ -7,9 +7,9 @@ from rich.console import Console
 
 from gateway.cli import logs, tree
 from gateway.cli.call import parse
-from gateway.cli.errors import CommandError
+from gateway.cli.errors import CommandError, did_you_mean
 from gateway.cli.screen import clean, clock, duration
-from gateway.cli.session import did_you_mean, explain
+from gateway.cli.session import explain
 from gateway.client import RpcError
 
 
@@ -64,7 +64,7 @@ def test_the_tree_shows_states_ages_restarts_errors_and_countdowns():
 
 
 def test_an_entry_of_the_log_is_one_line_with_its_details():
-    entry = {"timestamp": 0, "level": "warning", "event": "it broke", "path": "a/b", "n": 3}
+    entry = {"time": 0, "level": "warning", "event": "it broke", "path": "a/b", "n": 3}
     line = _printed(logs.draw(entry)).strip()
     assert line.endswith("warning  it broke  path=a/b  n=3")
 
