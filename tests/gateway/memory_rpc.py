@@ -185,10 +185,10 @@ AUTH = Auth(
 class Core:
     """Everything between the transport and the methods."""
 
-    def __init__(self, *extra, limits=None, database=None):
+    def __init__(self, *extra, limits=None, database=None, connections=None):
         self.limits = limits or Limits()
         self.bus = Bus()
-        self.connections = MemoryConnections()
+        self.connections = connections or MemoryConnections()
         self.database = database or MemoryDatabase()
         self.hub = Hub(self.bus, self.connections)
         self.gate = Gate()
