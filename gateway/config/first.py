@@ -77,19 +77,36 @@ def write(path: Path) -> bool:
     The file is 0600 in a directory that is 0700 if it had to be made.  It appears
     whole or not at all, and of two starts at once only one writes.  Raises `OSError`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_private(path.parent)
     content = text(secrets.token_urlsafe(32)).encode()
     # Written under another name: a start that comes second must not read half a file.
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         _write_through(draft, content)
-        os.link(draft, path)
+        _publish(draft, path, content)
     except FileExistsError:
         return False
     finally:
         draft.unlink(missing_ok=True)
     _sync_directory(path.parent)
     return True
+
+
+def _make_private(directory: Path) -> None:
+    # Not mkdir(parents=True): that leaves the mode of the upper ones to the umask.
+    if not directory.exists():
+        _make_private(directory.parent)
+        directory.mkdir(mode=0o700, exist_ok=True)
+
+
+def _publish(draft: Path, path: Path, content: bytes) -> None:
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        # Some file systems have no links: then whole or half is up to luck.
+        _write_through(path, content)
 
 
 def _table(model: type[attrs.AttrsInstance], name: str) -> Iterator[str]:

@@ -19,7 +19,7 @@ def uncommented(text):
 
 @pytest.fixture
 def path(tmp_path):
-    return tmp_path / "config" / "gateway.toml"
+    return tmp_path / "home" / "config" / "gateway.toml"
 
 
 def test_it_loads_without_issues(path):
@@ -69,18 +69,30 @@ def test_nobody_else_can_read_it(path, umask):
         os.umask(before)
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert path.parent.parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_file_that_is_there_stays_as_it_is(path):
-    path.parent.mkdir()
+    path.parent.mkdir(parents=True)
     path.write_text("mine")
     assert not first.write(path)
     assert path.read_text() == "mine"
     assert [each.name for each in path.parent.iterdir()] == ["gateway.toml"]
 
 
+def test_a_file_system_without_links_will_do(path, monkeypatch):
+    def link(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    assert first.write(path)
+    assert not first.write(path)
+    assert read(path, environ={}).issues == ()
+    assert [each.name for each in path.parent.iterdir()] == ["gateway.toml"]
+
+
 def test_a_dangling_link_is_not_written_through(path, tmp_path):
-    path.parent.mkdir()
+    path.parent.mkdir(parents=True)
     path.symlink_to(tmp_path / "elsewhere")
     assert not first.write(path)
     assert not (tmp_path / "elsewhere").exists()
