@@ -10,6 +10,7 @@ from gateway import __version__
 from gateway.protocol.codes import CODES
 from gateway.protocol.convert import WIRE
 from gateway.protocol.events import EVENTS
+from gateway.protocol.frames import encode
 from gateway.protocol.schema import Schemas
 from gateway.rpc.auth import Principal
 from gateway.rpc.router import DEADLINE, KEY, Method, Router
@@ -127,7 +128,7 @@ def _table(what: str, rows: Iterable[tuple[str, Document, bool]]) -> Iterator[st
 
 
 def _default(schema: Document) -> str:
-    return f"`{schema['default']!r}`" if "default" in schema else ""
+    return f"`{encode(schema['default']).decode()}`" if "default" in schema else ""
 
 
 def _type(schema: Document) -> str:
