@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from enum import IntEnum
 from typing import Final
 
@@ -47,28 +47,30 @@ class Exit(IntEnum):
 class Process:
     """Runs *root* until it is asked to stop, by a signal or by `stop`.
 
-    *closing* is called once, synchronously, with the reason before anything stops.
+    *reason* is why it stops, `None` while it does not.
     """
 
     root: Supervisor
     grace: float = GRACE
     reason: str | None = attrs.field(default=None, init=False)
+    _exit: Exit = attrs.field(default=Exit.STOPPED, init=False)
     _last_resort: threading.Timer | None = attrs.field(default=None, init=False)
 
     def run(self) -> Exit:
         """Run the Trio loop; returns when everything has stopped."""
-        return trio.run(self._supervise)
+        trio.run(self._supervise)
+        return self._exit
 
-    def stop(self, reason: str) -> None:
-        """Begin to stop; asked a second time, stop at once."""
+    def stop(self, reason: str, code: Exit = Exit.STOPPED) -> None:
+        """Begin to stop, to end with *code*; asked a second time, stop at once."""
         again = self.reason is not None
-        self.reason = self.reason or reason
+        self.reason, self._exit = self.reason or reason, code
         grace = 0.0 if again else self.grace
         log.info("stopping", reason=reason, grace=grace)
         self._arm(HURRY if again else grace + LAST_RESORT)
         self.root.shutdown(grace)
 
-    async def _supervise(self) -> Exit:
+    async def _supervise(self) -> None:
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._obey, signals, name="signals")
@@ -77,7 +79,6 @@ class Process:
                 finally:
                     self._disarm()
                 nursery.cancel_scope.cancel(reason="the tree has stopped")
-        return Exit.STOPPED
 
     async def _obey(self, signals: AsyncIterator[int]) -> None:
         async for number in signals:
@@ -137,7 +138,7 @@ def make_notify(address: str | None) -> Callable[[str], None]:
     return notify
 
 
-def watchdog_interval(environment: dict[str, str]) -> float | None:
+def watchdog_interval(environment: Mapping[str, str]) -> float | None:
     """Return the seconds between two ``WATCHDOG=1``, or `None` if nobody waits for them.
 
     Half of what the service manager allows, as sd_watchdog_enabled(3) recommends.

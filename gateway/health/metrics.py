@@ -31,7 +31,7 @@ class _Metric:
         return family
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Metrics(Collector):
     """A registry whose metrics cost nothing until somebody asks.
 

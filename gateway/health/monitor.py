@@ -46,7 +46,7 @@ class Monitor:
         return Snapshot(
             status=verdict(status, why),
             version=__version__,
-            uptime=self._uptime(),
+            uptime=self.uptime,
             reasons=why,
             channels=self.channels(),
             agents=self.agents(),
@@ -56,7 +56,7 @@ class Monitor:
 
     async def run(self, life: Lifetime, quick_seconds: float) -> None:
         """Look every *quick_seconds* and whenever something happened, until asked to stop."""
-        self._uptime()
+        self._started = self._started or trio.current_time()
         with life.until_stopping():
             life.started()
             while True:
@@ -76,9 +76,8 @@ class Monitor:
                 "health.changed", {"status": now[0], "reasons": WIRE.unstructure(list(why))}
             )
 
-    def _uptime(self) -> float:
+    @property
+    def uptime(self) -> float:
+        """Seconds since the first look."""
         # Trio's clock: it does not jump when somebody sets the time.
-        now = trio.current_time()
-        if self._started is None:
-            self._started = now
-        return now - self._started
+        return 0.0 if self._started is None else trio.current_time() - self._started

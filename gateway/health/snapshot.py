@@ -7,6 +7,9 @@ import attrs
 
 from supervisors import State, Status
 
+WANTED = frozenset({State.RUNNING, State.STOPPED, State.FINISHED})
+"""States in which somebody wants a child to be."""
+
 PROBLEM = "problem"
 """A child that runs but is not well says why under this key of its detail."""
 
@@ -70,19 +73,19 @@ def _complaint(status: Status) -> str | None:
     """Return what is wrong with this child itself, without those below it."""
     if problem := (status.detail or {}).get(PROBLEM):
         return str(problem)
-    if status.healthy or all_starting(status):
+    if status.state in WANTED or _starts_first(status):
         return None
     return f"{status.state}: {status.error}" if status.error else str(status.state)
 
 
-def all_starting(status: Status) -> bool:
+def _starts_first(status: Status) -> bool:
     """Return whether this is a first start, of which nothing can be said yet."""
     return status.state is State.STARTING and status.restarts == 0
 
 
 def is_starting(status: Status) -> bool:
     """Return whether anything below *status* is in its first start."""
-    return all_starting(status) or any(is_starting(child) for child in status.children)
+    return _starts_first(status) or any(is_starting(child) for child in status.children)
 
 
 def verdict(status: Status, why: tuple[Reason, ...]) -> Verdict:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import psutil
 import pytest
-from conftest import TOKEN, RefusedError
+from outside import TOKEN, RefusedError
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 FRAMES = [

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import READER, TOKEN, RefusedError
+from outside import READER, TOKEN, RefusedError
 
 
 def test_the_first_start_writes_a_configuration_and_says_how_to_connect(gateway):
@@ -141,9 +141,8 @@ def test_any_json_rpc_client_is_understood(running):
 
 def test_one_request_over_http_is_answered_by_the_same_router(running):
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "ping"}).encode()
-    status, _, answer = running.http(
-        "/rpc", method="POST", body=body, authorization=f"Bearer {TOKEN}"
-    )
+    headers = {"authorization": f"Bearer {TOKEN}", "content_type": "application/json"}
+    status, _, answer = running.http("/rpc", method="POST", body=body, **headers)
     assert status == 200
     assert "result" in json.loads(answer)
 

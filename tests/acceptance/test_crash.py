@@ -45,7 +45,7 @@ def test_a_kill_at_any_moment_loses_nothing_and_doubles_nothing(gateway):
             talkers.append(threading.Thread(target=talk, args=(gateway, name, acknowledged, asked)))
             talkers[-1].start()
         time.sleep(rng.uniform(0.05, 0.6))
-        gateway.signal(signal.SIGKILL)
+        gateway.process.send_signal(signal.SIGKILL)
         gateway.process.wait()
         for talker in talkers:
             talker.join(20)
@@ -72,7 +72,7 @@ def test_what_was_asked_before_a_kill_is_answered_once_when_asked_again(gateway)
         client.send("agent.run", ask)
         session = client.wait_event("agent.thinking")["sessionId"]
         client.wait_event("agent.delta")
-        gateway.signal(signal.SIGKILL)
+        gateway.process.send_signal(signal.SIGKILL)
         gateway.process.wait()
     gateway.start()
     with gateway.client() as client:

@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from conftest import CONFIG
+from outside import CONFIG
 from websockets.exceptions import ConnectionClosed
 
 SLOW = """
@@ -27,7 +27,7 @@ def slow_agent(gateway, delay):
 
 def test_an_idle_gateway_stops_with_0_and_tells_its_clients(running):
     with running.client() as client:
-        running.signal(signal.SIGTERM)
+        running.process.send_signal(signal.SIGTERM)
         assert set(client.wait_event("gateway_closing")) == {"reason", "restartExpectedMs"}
         with pytest.raises(ConnectionClosed) as closed:
             while True:
@@ -46,7 +46,7 @@ def test_work_in_flight_is_finished_before_the_end(gateway):
     with gateway.client() as client:
         number = client.send("agent.run", {"agentId": "slow", "message": "a b c"})
         client.wait_event("agent.thinking")
-        gateway.signal()
+        gateway.process.terminate()
         client.wait_event("gateway_closing")
         assert "a b c" in client.answer(number, timeout=20)["result"]["reply"]
     assert gateway.process.wait(20) == 0
@@ -58,7 +58,7 @@ def test_new_requests_are_refused_while_stopping(gateway):
     with gateway.client() as client:
         client.send("agent.run", {"agentId": "slow", "message": "a b c"})
         client.wait_event("agent.thinking")
-        gateway.signal()
+        gateway.process.terminate()
         client.wait_event("gateway_closing")
         error = client.answer(client.send("agents.list"))["error"]
         assert error["data"]["kind"] == "unavailable"
@@ -71,9 +71,9 @@ def test_a_second_signal_ends_it_at_once(gateway):
     with gateway.client() as client:
         client.send("agent.run", {"agentId": "slow", "message": "a b c"})
         client.wait_event("agent.thinking")
-        gateway.signal()
+        gateway.process.terminate()
         client.wait_event("gateway_closing")
-        gateway.signal()
+        gateway.process.terminate()
         gateway.process.wait(5)
 
 
@@ -93,7 +93,7 @@ def test_what_does_not_fit_into_the_grace_is_answered_and_logged(gateway):
         for _ in range(30):
             client.wait_event("agent.thinking")
         began = time.monotonic()
-        gateway.signal()
+        gateway.process.terminate()
         answers = {}
         with pytest.raises(ConnectionClosed):
             while True:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+from contextlib import ExitStack
 
 import pytest
 
@@ -13,7 +14,8 @@ from gateway.process import Exit, make_notify, unfinished, watchdog_interval
 from supervisors import State, Status
 
 PRELUDE = """
-import sys, trio
+import structlog, sys, trio
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 from gateway.process import Process
 from supervisors import Child, Supervisor
 
@@ -43,20 +45,30 @@ async def late(life):
 async def impossible(life):
     raise OSError("port is taken")
 
-def run(child, **kwargs):
-    process = Process(Supervisor("root", [Child("c", child, stop_timeout=60)]), **kwargs)
+def run(child, stop_timeout=60, **kwargs):
+    process = Process(Supervisor("root", [Child("c", child, stop_timeout=stop_timeout)]), **kwargs)
     sys.exit(process.run())
 """
 
 
-def start(line):
-    program = PRELUDE + textwrap.dedent(line)
-    return subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def start():
+    """Starts small programs; whatever is left of them is killed."""
+    with ExitStack() as started:
+
+        def start(line):
+            program = PRELUDE + textwrap.dedent(line)
+            process = subprocess.Popen(
+                [sys.executable, "-c", program],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            started.enter_context(process)
+            started.callback(process.kill)
+            return process
+
+        yield start
 
 
 def finish(process):
@@ -65,21 +77,21 @@ def finish(process):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_the_tree_in_order_and_exits_0(number):
+def test_a_signal_stops_the_tree_in_order_and_exits_0(start, number):
     process = start("run(quick)")
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
     assert finish(process)[:2] == (Exit.STOPPED, ["asked"])
 
 
-def test_a_signal_during_the_start_stops_it():
-    process = start("run(late)")
+def test_a_signal_during_the_start_stops_it(start):
+    process = start("run(late, stop_timeout=0.1)")
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGTERM)
     assert finish(process)[0] == Exit.STOPPED
 
 
-def test_a_second_signal_does_not_wait():
+def test_a_second_signal_does_not_wait(start):
     process = start("run(slow)")
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGTERM)
@@ -88,14 +100,14 @@ def test_a_second_signal_does_not_wait():
     assert finish(process)[0] == Exit.STOPPED
 
 
-def test_the_grace_ends_a_slow_child():
+def test_the_grace_ends_a_slow_child(start):
     process = start("run(slow, grace=0.1)")
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGTERM)
     assert finish(process)[0] == Exit.STOPPED
 
 
-def test_a_child_that_cannot_be_stopped_is_named_and_the_process_ends_all_the_same():
+def test_a_child_that_cannot_be_stopped_is_named_and_the_process_ends_all_the_same(start):
     process = start("run(deaf, grace=0.1)")
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGTERM)
@@ -105,7 +117,7 @@ def test_a_child_that_cannot_be_stopped_is_named_and_the_process_ends_all_the_sa
     assert "did not stop in time: root/c" in err
 
 
-def test_a_closed_terminal_does_not_end_a_service():
+def test_a_closed_terminal_does_not_end_a_service(start):
     process = start("run(quick)")
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGHUP)
@@ -113,7 +125,7 @@ def test_a_closed_terminal_does_not_end_a_service():
     assert finish(process)[:2] == (Exit.STOPPED, ["asked"])
 
 
-def test_an_error_during_the_start_is_the_callers():
+def test_an_error_during_the_start_is_the_callers(start):
     code, _, err = finish(start("run(impossible)"))
     assert code == Exit.FAILED
     assert "port is taken" in err

@@ -32,7 +32,7 @@ async def test_a_change_is_told_once_and_not_repeated(autojump_clock):
     tree, bus = Tree(), Bus()
     monitor = Monitor(bus, tree)
     with told(bus) as said:
-        async with running(monitor.run, args=(30.0,)):
+        async with running(monitor.run, 30.0):
             await trio.sleep(100)
             tree.state = State.BACKING_OFF
             await trio.sleep(100)
@@ -45,7 +45,7 @@ async def test_news_are_looked_at_at_once(autojump_clock):
     tree, bus = Tree(), Bus()
     monitor = Monitor(bus, tree)
     with told(bus) as said:
-        async with running(monitor.run, args=(1e6,)):
+        async with running(monitor.run, 1e6):
             await trio.testing.wait_all_tasks_blocked()
             tree.state = State.BACKING_OFF
             monitor.look_soon()
@@ -55,7 +55,7 @@ async def test_news_are_looked_at_at_once(autojump_clock):
 
 async def test_uptime_follows_the_clock_that_does_not_jump(autojump_clock):
     monitor = Monitor(Bus(), Tree())
-    async with running(monitor.run, args=(30.0,)):
+    async with running(monitor.run, 30.0):
         await trio.sleep(3600)
         assert monitor.snapshot().uptime == 3600
         assert monitor.snapshot().status is Verdict.OK
