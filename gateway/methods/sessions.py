@@ -88,8 +88,8 @@ def sessions_methods(sessions: Sessions) -> Methods:
         before = _read_cursor(params.cursor)
         place = None if before is None else (float(before[0]), before[1])
         found = await sessions.list(params.limit, place, params.agent_id)
-        last = found[-1] if len(found) == params.limit else None
-        return Listed(tuple(found), last and f"{last.updated!r}_{last.id}")
+        full = len(found) == params.limit
+        return Listed(tuple(found), f"{found[-1].updated!r}_{found[-1].id}" if full else None)
 
     @methods.method("read")
     async def get(params: Which) -> Session:

@@ -51,9 +51,10 @@ SUMMARISE: Final = (
 
 @attrs.define(eq=False)
 class OpenAI:
-    """Asks *server*; *spread* gives the jitter of retries, from 0 to 1."""
+    """Asks *server*; *spread* gives the jitter of the waits between attempts, from 0 to 1."""
 
     server: Server
+    backoff: Backoff = RETRIES
     spread: Callable[[], float] = random.random
 
     @classmethod
@@ -100,7 +101,7 @@ class OpenAI:
         """Return the seconds until the next attempt; raises *error* if they are too many."""
         if error.after is not None and error.after > RETRY_AFTER:
             raise error
-        return max(error.after or 0.0, RETRIES.delay(failures, self.spread()))
+        return max(error.after or 0.0, self.backoff.delay(failures, self.spread()))
 
     async def _ask(self, body: bytes, emit: Emit) -> Answer:
         async with self.server.open("POST", "/chat/completions", body) as response:

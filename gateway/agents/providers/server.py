@@ -142,7 +142,10 @@ class Server:
 
     def _shown_url(self) -> str:
         """Return the address without what may be secret in it."""
-        parts = urlsplit(self.settings.base_url or "")
+        try:
+            parts = urlsplit(self.settings.base_url or "")
+        except ValueError:
+            return "which is no address"
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
     def _without_key(self, text: str) -> str:

@@ -38,11 +38,15 @@ class Parser:
             received = received.removeprefix(b"\n")
             self._after_cr = False
         self._after_cr = received.endswith(b"\r") or (self._after_cr and not received)
-        # Only LF, CR and CRLF end a line; splitlines of bytes knows exactly these.
-        *complete, last = (bytes(self._rest) + received + b"\0").splitlines()
-        self._rest[:] = last[:-1]
-        if len(self._rest) > self.limit:
+        self._rest += received
+        if len(self._rest) > self.limit + len(received):
             raise TooLongError(f"a line of more than {self.limit} bytes")
+        if b"\n" not in received and b"\r" not in received:
+            # Looking through the rest again and again would be quadratic.
+            return []
+        # Only LF, CR and CRLF end a line; splitlines of bytes knows exactly these.
+        *complete, last = (bytes(self._rest) + b"\0").splitlines()
+        self._rest[:] = last[:-1]
         return [event for line in complete if (event := self._take(line)) is not None]
 
     def _take(self, line: bytes) -> str | None:

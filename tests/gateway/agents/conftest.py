@@ -1,0 +1,17 @@
+"""Agents in memory."""
+
+import pytest
+from agent_stage import Faulty, Stage
+
+from gateway.storage.memory import Memory
+
+
+@pytest.fixture
+def memory():
+    with Memory.opened() as memory:
+        yield memory
+
+
+@pytest.fixture
+def stage(memory):
+    return Stage(Faulty(memory))

@@ -1,0 +1,73 @@
+"""Agents are found, and a reload changes whom one finds."""
+
+import pytest
+
+from gateway.agents.catalog import Catalog
+from gateway.agents.providers.echo import Echo
+from gateway.agents.providers.openai import OpenAI
+from gateway.config.model import Agent, Config, Provider, Secret
+from gateway.errors import NotFoundError, UnavailableError
+from gateway.protocol.convert import WIRE
+
+CONFIG = Config(
+    providers={
+        "slow": Provider("echo", delay=1.0),
+        "far": Provider("openai", "http://127.0.0.1:1/v1", Secret("sk-secret")),
+    },
+    agents={
+        "home": Agent("slow", system_prompt="private"),
+        "work": Agent("far", "large"),
+        "lost": Agent("nowhere"),
+    },
+)
+
+
+def test_agents_are_listed_in_order_and_the_first_is_the_default():
+    listed = Catalog.of(CONFIG).list()
+    assert [(each.id, each.provider, each.model, each.default) for each in listed] == [
+        ("home", "slow", "", True),
+        ("work", "far", "large", False),
+        ("lost", "nowhere", "", False),
+    ]
+
+
+def test_nothing_secret_is_listed():
+    text = str(WIRE.unstructure(Catalog.of(CONFIG).list()))
+    assert "private" not in text
+    assert "sk-secret" not in text
+
+
+def test_whoever_names_nobody_gets_the_first():
+    catalog = Catalog.of(CONFIG)
+    assert catalog.find(None).id == "home"
+    assert catalog.find(None).provider == Echo(1.0)
+    assert isinstance(catalog.find("work").provider, OpenAI)
+
+
+def test_a_name_that_is_nearly_right_is_guessed():
+    with pytest.raises(NotFoundError, match="no agent 'wrok'; did you mean 'work'"):
+        Catalog.of(CONFIG).find("wrok")
+    with pytest.raises(NotFoundError):
+        Catalog.of(CONFIG).get("x" * 10_000)
+
+
+def test_an_agent_without_its_provider_says_what_to_add():
+    with pytest.raises(UnavailableError, match=r"add \[providers.nowhere\]"):
+        Catalog.of(CONFIG).find("lost")
+
+
+def test_a_fresh_configuration_has_one_agent_that_echoes():
+    catalog = Catalog.of(Config())
+    assert [each.id for each in catalog.list()] == ["main"]
+    assert catalog.get("main").default
+    assert isinstance(catalog.find("main").provider, Echo)
+
+
+def test_a_reload_changes_whom_one_finds_and_nobody_who_was_found():
+    catalog = Catalog.of(CONFIG)
+    before = catalog.find("home")
+    catalog.apply(Config(agents={"home": Agent()}))
+    assert before.provider == Echo(1.0)
+    assert catalog.find("home").provider == Echo()
+    with pytest.raises(NotFoundError):
+        catalog.find("work")
