@@ -4,17 +4,17 @@ What an edit means is worked out on the document; the text is changed place by p
 then the new text is read, and must say exactly what was meant, else nothing is done.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from gateway.config.documents import assigned, find, has, removed, same, trimmed
 from gateway.config.guard import GuardError, guarded, is_setting
 from gateway.config.issues import Issue, Path
 from gateway.config.layout import Layout, lay_out
 from gateway.config.load import _RejectedError as RejectedError
 from gateway.config.locate import DEPTH
 from gateway.config.render import render
-from gateway.config.splice import Names, Raw, SpliceError, cut, find, has, put, replace
+from gateway.config.splice import Names, Raw, SpliceError, cut, put, replace
 from gateway.errors import GatewayError
 
 DELETE: Final = {"$delete": True}
@@ -123,7 +123,7 @@ def _differences(document: Mapping[str, Any], path: Names, value: Any) -> Iterat
     there = has(document, path)
     current = find(document, path) if there else None
     if not (_is_table(path, value) and isinstance(current, dict) and value):
-        if not (there and _same(current, value)):
+        if not (there and same(current, value)):
             yield path, value
         return
     for name, each in value.items():
@@ -175,11 +175,12 @@ def _apply(layout: Layout, changes: Iterable[_Change]) -> str:
         raise _refused(layout, listed) if error.issue.line else EditError(error.issue) from None
     expected = layout.document
     for path, value in listed:
-        expected = _expected(expected, path, value)
+        gone = value == DELETE
+        expected = removed(expected, path) if gone else assigned(expected, path, value)
     for path, value in listed:
         if value == DELETE:
-            result, expected = _trimmed(result, path), _trimmed(expected, path)
-    if not _same(result, expected):
+            result, expected = trimmed(result, path), trimmed(expected, path)
+    if not same(result, expected):
         raise _refused(layout, listed)
     return text
 
@@ -207,39 +208,3 @@ def _written(path: Names, value: Any) -> Any:
     if is_setting(path):
         return Raw(render(value))
     return {name: _written((*path, name), each) for name, each in value.items()}
-
-
-def _expected(table: Any, path: Names, value: Any) -> Any:
-    """Return *table* with *value* at *path*, or without what is there."""
-    if not path:
-        return value
-    inner = table if isinstance(table, dict) else {}
-    if len(path) > 1 or value != DELETE:
-        return inner | {path[0]: _expected(inner.get(path[0], {}), path[1:], value)}
-    return {name: each for name, each in inner.items() if name != path[0]}
-
-
-def _trimmed(table: Any, path: Names) -> Any:
-    """Return *table* without the tables around *path* that are empty.
-
-    One that was only implied by what was in it is gone, one with a header stays.
-    """
-    if not isinstance(table, dict) or not path or path[0] not in table:
-        return table
-    inner = _trimmed(table[path[0]], path[1:])
-    return {
-        name: inner if name == path[0] else each
-        for name, each in table.items()
-        if name != path[0] or inner != {}
-    }
-
-
-def _same(left: Any, right: Any) -> bool:
-    """Whether two values are written alike: 1, 1.0 and true are not."""
-    if isinstance(left, Mapping) and isinstance(right, Mapping):
-        return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
-    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
-        return len(left) == len(right) and all(map(_same, left, right))
-    if isinstance(left, float) and isinstance(right, float) and math.isnan(left):
-        return math.isnan(right)
-    return type(left) is type(right) and bool(left == right)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import attrs
 
+from gateway.config.documents import find, has
 from gateway.config.issues import Path
 from gateway.config.layout import Layout, Pair, Section
 from gateway.config.render import render, render_names
@@ -21,11 +22,12 @@ _EMPTY_LINE: Final = re.compile(r"[ \t]*\r?(?:\n|\Z)")
 
 
 class SpliceError(ValueError):
-    """The setting cannot be put there; *path* is what is in the way."""
+    """The setting cannot be put there; *path* is what is in the way, *hint* what to do."""
 
-    def __init__(self, message: str, path: Path) -> None:
+    def __init__(self, message: str, path: Path, hint: str = "") -> None:
         super().__init__(message)
         self.path = path
+        self.hint = hint
 
 
 @attrs.frozen
@@ -35,25 +37,6 @@ class Raw:
     text: str
     above: str = ""
     behind: str = ""
-
-
-def find(document: Mapping[str, Any], path: Path) -> Any:
-    """Return what *document* has at *path*; raises `KeyError` if there is nothing."""
-    found: Any = document
-    for part in path:
-        if not isinstance(found, dict):
-            raise KeyError(part)
-        found = found[part]
-    return found
-
-
-def has(document: Mapping[str, Any], path: Path) -> bool:
-    """Return whether *document* has anything at *path*."""
-    try:
-        find(document, path)
-    except KeyError:
-        return False
-    return True
 
 
 def replace(layout: Layout, path: Names, value: Any) -> str:
@@ -104,7 +87,7 @@ def cut(layout: Layout, path: Path) -> str:
         if _within(pair.path, path) and not _within(section.path, path)
     ]
     gone = [each for each in layout.sections[1:] if _within(each.path, path)]
-    cuts += [(*_lines_of(layout, each), "") for each in gone]
+    cuts += [(*with_empty_line(layout, each.start, layout.tail(each)), "") for each in gone]
     return _spliced(layout.text, sorted(cuts))
 
 
@@ -119,7 +102,8 @@ def lift(layout: Layout, pair: Pair) -> tuple[str, Raw]:
     start, end = layout.line_start(pair.key), layout.line_end(pair.end)
     above = layout.lead(start) or start
     raw = Raw(text[pair.start : pair.end], text[above:start], text[pair.end : end].rstrip())
-    return text[:above] + text[end:], raw
+    start, end = with_empty_line(layout, above, end)
+    return text[:start] + text[end:], raw
 
 
 def rename(layout: Layout, path: Path, new: Names) -> str:
@@ -134,6 +118,16 @@ def rename(layout: Layout, path: Path, new: Names) -> str:
             header = f"[{render_names((*new, *names))}]"
             changes.append((start, end, f"[{header}]" if double else header))
     return _spliced(layout.text, changes)
+
+
+def with_empty_line(layout: Layout, start: int, end: int) -> tuple[int, int]:
+    """Return *start* and *end* of lines to cut, with one of the empty lines around them."""
+    above = layout.line_start(max(0, start - 1))
+    if layout.text[above:start].strip():
+        return start, end
+    below = _EMPTY_LINE.match(layout.text, end)
+    # At the end of the text there is none below, so the one above goes.
+    return (above, end) if end == len(layout.text) else (start, below.end() if below else end)
 
 
 def _header_length(line: str) -> int:
@@ -269,17 +263,6 @@ def _members(members: list[Pair], path: Path) -> list[tuple[int, int, str]]:
             following = members[nth + 1].key if nth + 1 < len(members) else pair.end
             cuts.append((pair.key, following, ""))
     return cuts
-
-
-def _lines_of(layout: Layout, section: Section) -> tuple[int, int]:
-    """Return where the lines of *section* begin and end, with one of the empty ones around."""
-    start, end = section.start, layout.tail(section)
-    above = layout.line_start(max(0, start - 1))
-    if layout.text[above:start].strip():
-        return start, end
-    below = _EMPTY_LINE.match(layout.text, end)
-    # At the end of the text there is none below, so the one above goes.
-    return (above, end) if end == len(layout.text) else (start, below.end() if below else end)
 
 
 def _within(path: Path, table: Path) -> bool:
