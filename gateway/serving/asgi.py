@@ -71,8 +71,13 @@ class _Http1(H11Protocol):
     async def _check_protocol(self, event: h11.Request) -> None:
         if event.http_version not in (b"1.0", b"1.1"):
             raise _RefusedError(505, "only HTTP/1.1 is spoken here")
-        upgrade = [value.decode("latin-1") for name, value in event.headers if name == b"upgrade"]
-        if Head("GET", "/", [("upgrade", value) for value in upgrade]).wants_websocket:
+        head = Head(
+            "", "", [(name.decode(), value.decode("latin-1")) for name, value in event.headers]
+        )
+        if head.all("content-length") and head.all("transfer-encoding"):
+            # Proxies disagree about which of them holds: request smuggling.
+            raise _RefusedError(400, "a body has a length or a transfer coding, not both")
+        if head.wants_websocket:
             raise _RefusedError(400, "an upgrade must be the first request of its connection")
 
 
@@ -146,9 +151,9 @@ class _Connection:
     # --- receiving
 
     async def _read_all(self, data: bytes) -> None:
-        while data and self._open:
+        while data:
             await self._protocol.handle(RawData(data))
-            data = await self._read()
+            data = await self._read() if self._open else b""
         self._open = False
         await self._protocol.handle(Closed())
 

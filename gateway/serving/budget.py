@@ -106,7 +106,7 @@ class Budget:
             for slot in list(self._slots):
                 if slot.deadline > trio.current_time():
                     break
-                self._evict(slot, "too slow")
+                self._evict(slot, f"did not authenticate within {self._seconds:g} s")
             # A slot that is taken meanwhile is not due before this wakes up.
             oldest = next(iter(self._slots), None)
             await trio.sleep(oldest.deadline - trio.current_time() if oldest else self._seconds)

@@ -12,6 +12,8 @@ Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
 
+TOO_LARGE = Refusal(413, "the request body is larger than gateway.limits.body_bytes")
+
 
 class Guard:
     """ASGI middleware: refuses requests before *app* sees them.
@@ -47,12 +49,8 @@ class Guard:
         """Refuse by the length that is announced, before a byte of it is read."""
         lengths = head.all("content-length")
         if lengths and lengths[0].isdecimal() and int(lengths[0]) > self._body_bytes:
-            return self._too_large
+            return TOO_LARGE
         return None
-
-    @property
-    def _too_large(self) -> Refusal:
-        return Refusal(413, f"a request body may have {self._body_bytes} bytes")
 
 
 class _Body:
@@ -73,7 +71,7 @@ class _Body:
                 raise
             # The app's complaint about the disconnect.
         if self._exceeded and not self._started:
-            await _respond(self._send, Refusal(413, f"a body may have {self._limit} bytes"))
+            await _respond(self._send, TOO_LARGE)
 
     async def receive(self) -> Event:
         if self._exceeded:

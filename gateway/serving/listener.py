@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 import trio
 from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHeaderValue
 from websockets.http11 import Request
 
 from gateway.serving.admission import Admission, Refusal
@@ -36,6 +37,8 @@ PARTING_SECONDS = 1.0
 """For the answer to a refused request: it fits into any socket's buffer."""
 GOODBYE_BYTES = 65_536
 """Input read and dropped after such an answer, lest the connection be reset under it."""
+HANDSHAKE = ("connection", "upgrade", "sec-websocket-")
+"""Headers that websockets has to see; Origin is not its business here."""
 NO_HTTP = Refusal(404, "only WebSocket is served here")
 
 
@@ -115,9 +118,10 @@ class Door:
     async def admit(self, stream: trio.abc.Stream) -> None:
         """Serve one connection to its end.  Raises nothing but cancellation."""
         connections = self.connections
+        full = connections.full
         connections.count += 1
         try:
-            slot = None if connections.full else connections.strangers.take(address_of(stream))
+            slot = None if full else connections.strangers.take(address_of(stream))
             if slot is None:
                 await part(stream, 503, "too many connections")
             else:
@@ -187,7 +191,11 @@ class Door:
             await part(stream, refusal.status, refusal.message)
             return None
         protocol = Protocol(self.connections.limits)
-        answer = protocol.accept(_handshake(head))
+        try:
+            answer = protocol.accept(_handshake(head))
+        except InvalidHeaderValue as error:
+            await part(stream, 400, str(error))
+            return None
         if answer.status_code != 101:
             await say(stream, answer.serialize())
             return None
@@ -218,7 +226,9 @@ class Door:
 
 
 def _handshake(head: Head) -> Request:
-    return Request(head.target, Headers(head.headers), head.method, f"HTTP/{head.version}")
+    """Return *head* for websockets; raises `InvalidHeaderValue`, as it is the stricter."""
+    headers = Headers([field for field in head.headers if field[0].startswith(HANDSHAKE)])
+    return Request(head.target, headers, head.method, f"HTTP/{head.version}")
 
 
 def _body_refusal(head: Head) -> Refusal | None:

@@ -341,7 +341,7 @@ class WebSocket:
             self._mute = True
 
     async def _linger(self) -> None:
-        """Read until the peer has closed its side, dropping what comes."""
+        """Read until the peer has closed, in the way of the protocol or of TCP."""
         if self._reading:  # by the handler's task, which gets to know the end
             await self._wire.wait_closed()
         allowance = LINGER_BYTES
@@ -351,4 +351,6 @@ class WebSocket:
                 said_eof = True
                 await self._wire.emptied()
                 await self._wire.send_eof()
+                if self._protocol.close_rcvd is not None:
+                    return  # both close frames have passed: nothing unread can be there
             allowance -= await self._read()
