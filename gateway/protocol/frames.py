@@ -5,6 +5,7 @@ wins; integers beyond 64 bits become floats, as in JavaScript, and ones beyond t
 of a double are a parse error, like NaN, Infinity, lone surrogates and a depth over 1024.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, Final
@@ -21,6 +22,16 @@ Id = str | int
 ID_LENGTH: Final = 128
 """Longest id; it is repeated in the answer and in the log.  Source: protocol, "Requests"."""
 
+LARGE: Final = 64 * 1024
+"""Bytes from which on values are counted; ordinary frames are far below."""
+
+MOST_VALUES: Final = 20_000
+"""Most values in one frame, twice of what any list may have.  Bytes alone do not bound the
+work: a megabyte of empty lists keeps the event loop busy for 200 ms, most of which goes
+into Python's search for cycles."""
+
+_STRINGS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+
 POSITIONAL: Final = "params: must be an object; positional params are not supported, use names"
 
 _MEMBERS: Final = frozenset({"id", "method", "params", "jsonrpc"})
@@ -31,7 +42,11 @@ _NOTHING: Final[dict[str, Any]] = {}
 
 
 class ParseError(ValueError):
-    """Not JSON."""
+    """Not JSON, or too much of it; *kind* is what that is called on the wire."""
+
+    def __init__(self, message: str, kind: str = "parse-error") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class ShapeError(ValueError):
@@ -64,15 +79,24 @@ class Request:
 
 
 def parse(raw: str | bytes) -> Any:
-    """Return the JSON value that *raw* is; raises `ParseError`.
-
-    Costs at most about a millisecond for each megabyte, whatever is in it.
-    """
+    """Return the JSON value that *raw* is; raises `ParseError`."""
+    if len(raw) >= LARGE:
+        _check_values(raw if isinstance(raw, str) else raw.decode("latin-1"))
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         # The message names what was expected and where, and repeats nothing of the input.
         raise ParseError(f"not JSON: {error.msg}") from None
+
+
+def _check_values(text: str) -> None:
+    """Refuse JSON of more than `MOST_VALUES` values; what stands in strings does not count."""
+    if _structure_of(text) > MOST_VALUES and _structure_of(_STRINGS.sub("", text)) > MOST_VALUES:
+        raise ParseError(f"more than {MOST_VALUES} values in one frame", kind="too-large")
+
+
+def _structure_of(text: str) -> int:
+    return text.count(",") + text.count("[") + text.count("{")
 
 
 def read(value: Any) -> Request:
@@ -100,8 +124,8 @@ def _complaint(value: Any) -> str:
     """Return what is wrong with a request of which something is."""
     if type(value) is not dict:
         return "a frame is an object with a method"
-    if unknown := value.keys() - _MEMBERS:
-        first = min(unknown)
+    first = next((name for name in value if name not in _MEMBERS), None)
+    if first is not None:
         return f"unknown member {shorten(first)!r}{did_you_mean(first, _MEMBERS)}"
     if "id" in value and not _is_id(value["id"]):
         return f"id: must be an integer or a string of 1 to {ID_LENGTH} characters"

@@ -5,6 +5,7 @@ wrong is reported, not the first thing only.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from math import isfinite
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin
@@ -104,14 +105,23 @@ def _names(cls: Any, rename: Rename) -> dict[str, Any]:
 
 def _class(converter: Converter, cls: Any, rename: Rename) -> Structure:
     names = _names(cls, rename)
+    known = frozenset(rename(name) for name in names)
     inner: Structure = make_dict_structure_fn(
         cls, converter, _cattrs_forbid_extra_keys=True, **names
     )
 
     def structure(value: Any, wanted: Any) -> Any:
-        return inner(_object(value), wanted)
+        return inner(_without_most_unknown(_object(value), known), wanted)
 
     return structure
+
+
+def _without_most_unknown(value: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    """Return *value* with fewer keys that nobody knows, lest complaining takes seconds."""
+    if len(value) <= len(known) + MOST_COMPLAINTS:
+        return value
+    unknown = islice((key for key in value if key not in known), MOST_COMPLAINTS)
+    return {key: value[key] for key in (*(known & value.keys()), *unknown)}
 
 
 def _mapping(converter: Converter) -> Structure:

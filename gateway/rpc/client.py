@@ -106,7 +106,9 @@ class Endpoint:
         try:
             client = self._admit(batch[0], socket)
         except RefusedError as refusal:
-            log.info("not let in", peer=socket.peer, reason=refusal.reason)
+            # Five times at most before the lock-out, and then nobody needs to know.
+            tell = log.debug if refusal.locked_out else log.info
+            tell("not let in", peer=socket.peer, reason=refusal.reason)
             socket.send_text(refusal.frame)
             socket.close_soon(POLICY, refusal.reason)
             return

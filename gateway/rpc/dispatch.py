@@ -88,7 +88,7 @@ class Dispatcher:
             value = parse(raw)
         except ParseError as error:
             caller.allowance.take()
-            return failure(None, "parse-error", str(error))
+            return failure(None, error.kind, str(error))
         if type(value) is list:
             return self._batch(value, caller)
         outcome = self._one(value, caller, caller.send)

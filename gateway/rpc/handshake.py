@@ -27,6 +27,7 @@ class RefusedError(Exception):
         super().__init__(fault.message)
         self.frame = failure(id, fault.kind, fault.message, fault.extra, jsonrpc=jsonrpc)
         self.reason = f"{fault.kind}: {fault.message}"
+        self.locked_out = fault.kind == "rate-limited"
 
 
 @attrs.frozen(eq=False)
@@ -113,7 +114,7 @@ def _request(raw: Any) -> Request:
     try:
         request = read(parse(_text(raw)))
     except ParseError as error:
-        raise RefusedError(Fault("parse-error", str(error))) from None
+        raise RefusedError(Fault(error.kind, str(error))) from None
     except ShapeError as error:
         fault = Fault("invalid-request", error.message)
         raise RefusedError(fault, error.id, jsonrpc=error.jsonrpc) from None

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any, Final, TypeVar, get_type_hints
 
 import attrs
@@ -9,7 +10,7 @@ import attrs
 from gateway.errors import GatewayError
 from gateway.protocol.convert import WIRE, InvalidError, Issue, camel
 from gateway.protocol.frames import Id
-from gateway.protocol.issues import did_you_mean, shorten
+from gateway.protocol.issues import MOST_ISSUES, did_you_mean, shorten
 from gateway.rpc.auth import Principal
 
 SCOPES: Final = frozenset({"any", "read", "write", "admin"})
@@ -84,8 +85,9 @@ class Method:
         if self.params is not None:
             return (WIRE.structure(params, self.params),)
         if params:
+            some = islice(params, MOST_ISSUES)
             raise InvalidError(
-                tuple(Issue(shorten(key), "unknown key: no params here") for key in params)
+                tuple(Issue(shorten(key), "unknown key: no params here") for key in some)
             )
         return ()
 

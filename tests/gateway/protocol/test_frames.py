@@ -26,12 +26,27 @@ from gateway.protocol.frames import (
 
 @pytest.mark.parametrize(
     "raw",
-    ["", "{", "nul", '{"a":1,}', "NaN", "Infinity", "1e999", "[1] 2", '"\\ud800"', "[" * 100_000,
-     '{"a":' * 100_000, "1" * 1_000_000, "'a'", "\x00"],
+    ["", "{", "nul", '{"a":1,}', "NaN", "Infinity", "1e999", "[1] 2", '"\\ud800"', "[" * 10_000,
+     '{"a":' * 10_000, "1" * 1_000_000, "'a'", "\x00"],
 )  # fmt: skip
 def test_what_is_not_json_is_a_parse_error(raw):
     with pytest.raises(ParseError, match=r"^not JSON: "):
         parse(raw)
+
+
+@pytest.mark.parametrize(
+    "raw", ["[" + "[]," * 30_000 + "1]", b"{" + b'"a":0,' * 20_000 + b'"b":1}', "[" * 70_000]
+)
+def test_more_values_than_anybody_needs_are_too_large(raw):
+    with pytest.raises(ParseError, match="more than 20000 values") as caught:
+        parse(raw)
+    assert caught.value.kind == "too-large"
+
+
+@pytest.mark.parametrize("text", ["[{,}]" * 50_000, '\\",[' * 20_000, "\n,\u0000," * 30_000])
+def test_what_stands_in_a_string_is_no_value(text):
+    assert parse(orjson.dumps({"text": text})) == {"text": text}
+    assert parse(orjson.dumps({"text": text}).decode()) == {"text": text}
 
 
 @pytest.mark.parametrize(

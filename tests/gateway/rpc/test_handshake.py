@@ -216,3 +216,10 @@ async def test_new_limits_hold_for_new_connections(autojump_clock, core):
     assert hello["limits"]["inFlight"] == 3
     await guess(core)
     assert core.lockout.remaining("10.0.0.1") == 60
+
+
+async def test_a_flood_from_a_locked_out_address_does_not_fill_the_log(autojump_clock, core):
+    with structlog.testing.capture_logs() as entries:
+        for _ in range(200):
+            await guess(core)
+    assert len([each for each in entries if each["log_level"] != "debug"]) == 5
