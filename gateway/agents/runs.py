@@ -5,6 +5,7 @@ goes.  What is told (an event, a reply) was on the disk before.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from sqlite3 import Connection, IntegrityError
 from typing import Any, Final
 
@@ -62,6 +63,7 @@ class Runs:
     supervisor: Supervisor = attrs.field(init=False)
     reports: dict[str, Report] = attrs.field(factory=dict, init=False)
     """How agents are, by id: those that have been asked."""
+    _keys: Lanes = attrs.field(factory=Lanes, init=False)
     _live: dict[str, Run] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -81,22 +83,18 @@ class Runs:
         `NotFoundError`, `ConflictError`, `UnavailableError`, ``overloaded``, ``too-large``.
         """
         ask.check()
-        while True:
-            known = await self._find_keyed(ask)
-            if known is not None:
-                return await self._resume(known)
-            question, staff = await self._question(ask)
-
-            def begin(sql: Connection, first: bool, question: Question = question) -> Entry:
-                return ledger.begin(sql, question, first=first)
-
-            entry = Entry(question.run_id, question.session_id, staff.id, "queued")
-            try:
-                return await self._start(Run(entry), begin)
-            except IntegrityError:
-                # The same key has come twice at once: the other one is there now.
-                if ask.word is None:
-                    raise
+        key = ask.key
+        if key is None:
+            return await self._begin(ask)
+        with self._keys.join(f"{key.principal} {key.word}") as place:
+            await place.turn.wait()
+            while True:
+                known = await self._find_keyed(key)
+                if known is not None:
+                    return await self._resume(known)
+                # Whoever asked first may have gone while his question was written down.
+                with suppress(IntegrityError):
+                    return await self._begin(ask)
 
     async def find(self, run_id: str) -> Run:
         """Return a run, over or not; raises `NotFoundError`."""
@@ -112,11 +110,16 @@ class Runs:
 
     # -- the beginning ----------------------------------------------------------------
 
-    async def _find_keyed(self, ask: Ask) -> Entry | None:
-        key = ask.key
-        if key is None:
-            return None
+    async def _find_keyed(self, key: ledger.Key) -> Entry | None:
         return await self.database.read(lambda sql: ledger.find_keyed(sql, key, self.now()))
+
+    async def _begin(self, ask: Ask) -> Run:
+        """Return a new run; raises `IntegrityError` if its key has one already."""
+        question = await self._question(ask)
+        entry = Entry(question.run_id, question.session_id, question.agent_id, "queued")
+        return await self._start(
+            Run(entry), lambda sql, first: ledger.begin(sql, question, first=first)
+        )
 
     async def _resume(self, entry: Entry) -> Run:
         """Return the run of *entry*; take it up again if it came to nothing."""
@@ -127,7 +130,7 @@ class Runs:
         self.catalog.find(entry.agent_id)
         return await self._start(Run(entry), lambda sql, _: ledger.again(sql, entry.id))
 
-    async def _question(self, ask: Ask) -> tuple[Question, Staff]:
+    async def _question(self, ask: Ask) -> Question:
         """Return what *ask* comes to; raises if there is no such agent or session."""
         agent_id, session_id = ask.agent_id, ask.session_id
         if session_id is not None:
@@ -136,7 +139,7 @@ class Runs:
                 raise ConflictError(f"the session is with agent {session.agent_id!r}")
             agent_id = session.agent_id
         staff = self.catalog.find(agent_id)
-        question = Question(
+        return Question(
             run_id=records.new_id("run"),
             session_id=session_id or records.new_id("sess"),
             agent_id=staff.id,
@@ -145,7 +148,6 @@ class Runs:
             new=session_id is None,
             key=ask.key,
         )
-        return question, staff
 
     async def _start(self, run: Run, begin: Begin) -> Run:
         """Have *run* be a child; return when it is written down."""
