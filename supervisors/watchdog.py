@@ -69,14 +69,13 @@ async def watch_event_loop(
     """
     check_number(limit, "limit", low=0.001, high=threading.TIMEOUT_MAX)
     record = _Record(on_block)
-    thread = _Thread(limit, while_blocked, record.add)
+    thread = _Thread(limit, ready=life.started, during=while_blocked, afterwards=record.add)
     life.describe(record.detail)
     async with trio.open_nursery() as nursery:
         # A limiter of its own: the watch must not wait for a thread to become free.
         limiter = trio.CapacityLimiter(1)
         nursery.start_soon(_run_thread, thread, limiter, name=f"{life.path} (thread)")
         try:
-            life.started()
             await life.wait_stopping()
         finally:
             thread.quit()
@@ -126,10 +125,13 @@ class _Thread:
     def __init__(
         self,
         limit: float,
-        while_blocked: Callable[[Block], None],
+        *,
+        ready: Callable[[], None],
+        during: Callable[[Block], None],
         afterwards: Callable[[Block], None],
     ) -> None:
-        self._limit, self._while_blocked, self._afterwards = limit, while_blocked, afterwards
+        self._limit = limit
+        self._ready, self._during, self._afterwards = ready, during, afterwards
         self._loop = trio.lowlevel.current_trio_token()
         self._loop_thread = threading.get_ident()
         self._answers: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -141,7 +143,8 @@ class _Thread:
         self._answers.put(None)
 
     def run(self) -> None:
-        """Watch until `quit`."""
+        """Watch until `quit`; only now somebody watches, so only now it is up."""
+        trio.from_thread.run_sync(self._ready)
         pause = min(self._limit / 4, LONGEST_PAUSE)
         while not self._quitting.wait(pause):
             asked = time.monotonic()
@@ -163,7 +166,7 @@ class _Thread:
         # then the stack shows something else.
         if block is None or self._answered_within(0):
             return
-        self._while_blocked(block)
+        self._during(block)
         self._answers.get()
         if not self._quitting.is_set():
             block = attrs.evolve(block, seconds=time.monotonic() - asked)

@@ -1,5 +1,7 @@
 """What suture, Elixir, systemd and Kubernetes test or promise of supervision."""
 
+from contextlib import suppress
+
 import pytest
 import trio
 from stage import AT_ONCE, Stage, only, states
@@ -62,6 +64,12 @@ async def test_suture_nothing_is_ever_multistarted(stage, autojump_clock, strate
     """`Stage.play` asserts it; crashes and commands come in the same instants."""
     options = {"strategy": strategy, "max_restarts": None}
     async with stage.up(stage.children("abc"), **options) as supervisor:
+
+        async def restart(name):
+            # In a group a child may have to wait for a sibling, and says so.
+            with suppress(RuntimeError):
+                await supervisor.restart(name)
+
         for _ in range(20):
             async with trio.open_nursery() as nursery:
                 for name in "abc":
@@ -70,7 +78,7 @@ async def test_suture_nothing_is_ever_multistarted(stage, autojump_clock, strate
                         and stage.orders[name].statistics().current_buffer_used == 0
                     ):
                         stage.orders[name].send_nowait(ValueError(name))
-                    nursery.start_soon(supervisor.restart, name)
+                    nursery.start_soon(restart, name)
                     nursery.start_soon(supervisor.reconcile, stage.children("abc"))
         await stage.settle()
         assert set(states(supervisor).values()) == {"running"}

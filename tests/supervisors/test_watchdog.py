@@ -1,10 +1,11 @@
 """The watchdog names what blocks the loop.  In real time, because a blocked loop is real."""
 
+import logging
 import re
+import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 import trio
@@ -13,12 +14,17 @@ from supervisors import Child, Supervisor
 from supervisors.testing import running
 from supervisors.watchdog import Block, watch_event_loop
 
-LIMIT = 0.05
+LIMIT = 0.1
 
 
 def block_the_loop(until):
     """Block for as long as it takes to be noticed, and at most 30 s."""
     until.wait(30)
+
+
+def is_ours(block):
+    """Tell whether it is the block that the test makes; a busy machine makes others."""
+    return block.function == "block_the_loop"
 
 
 async def test_the_function_that_blocks_is_named_while_it_blocks():
@@ -27,54 +33,55 @@ async def test_the_function_that_blocks_is_named_while_it_blocks():
 
     def witness(block):
         witnessed.append((block, threading.current_thread()))
-        noticed.set()
+        if is_ours(block):
+            noticed.set()
 
     async with running(watch_event_loop, LIMIT, told.append, witness) as subject:
-        assert subject.detail == {"blocks": 0, "longest": None, "last": None}
+        assert subject.detail is not None
         block_the_loop(noticed)
-        while not told:
+        while not any(map(is_ours, told)):
             await trio.sleep(LIMIT)
         detail = subject.detail
-    [(block, thread)] = witnessed
+    [(block, thread)] = [each for each in witnessed if is_ours(each[0])]
     assert thread is not threading.main_thread()
-    assert block.function == "block_the_loop"
     assert block.file == __file__
     assert block.seconds >= LIMIT
     assert any("test_the_function_that_blocks" in line for line in block.stack)
     assert not any("unrolled_run" in line for line in block.stack)
-    assert told[0].function == "block_the_loop"
-    assert told[0].seconds >= block.seconds
+    [afterwards] = filter(is_ours, told)
+    assert afterwards.seconds >= block.seconds
     assert detail["blocks"] == len(told)
-    assert detail["longest"]["function"] == "block_the_loop"
+    assert detail["last"]["file"]
+    assert detail["longest"]["seconds"] == max(each.seconds for each in told)
+
+
+class Notice(logging.Handler):
+    """Sets an event when the function of the test is named."""
+
+    def __init__(self, event):
+        super().__init__()
+        self.event = event
+
+    def emit(self, record):
+        if is_ours(record.args[0]):
+            self.event.set()
 
 
 async def test_without_callbacks_it_is_logged_from_the_thread(caplog):
-    while_blocked = threading.Event()
-
-    class Watcher:
-        def emit(self, record):
-            while_blocked.set()
-
-    import logging
-
-    class Notice(logging.Handler):
-        def emit(self, record):
-            while_blocked.set()
-
-    notice = Notice()
+    noticed = threading.Event()
+    notice = Notice(noticed)
     logger = logging.getLogger("supervisors.watchdog")
     logger.addHandler(notice)
     try:
         async with running(watch_event_loop, LIMIT) as subject:
-            block_the_loop(while_blocked)
+            block_the_loop(noticed)
             while not subject.detail["blocks"]:
                 await trio.sleep(LIMIT)
     finally:
         logger.removeHandler(notice)
-    [record, *_] = caplog.records
-    assert re.search(
-        r"blocked for \d+\.\d s by block_the_loop \(.*test_watchdog.py:\d+\)", record.message
-    )
+    [record] = [each for each in caplog.records if each.args and is_ours(each.args[0])]
+    line = r"blocked for \d+\.\d s by block_the_loop \(.*test_watchdog.py:\d+\)"
+    assert re.search(line, record.message)
     assert record.levelname == "ERROR"
 
 
@@ -110,7 +117,11 @@ async def test_an_error_of_an_observer_ends_the_child_and_its_supervisor_restart
         if event.kind == "crashed" and isinstance(event.error, ZeroDivisionError):
             ended.set()
 
-    child = Child("watchdog", watch_event_loop, (LIMIT, observe, lambda _block: noticed.set()))
+    child = Child(
+        "watchdog",
+        watch_event_loop,
+        (LIMIT, observe, lambda block: is_ours(block) and noticed.set()),
+    )
     supervisor = Supervisor("top", [child], on_event=watch)
     async with trio.open_nursery() as nursery:
         await nursery.start(supervisor.run)
@@ -151,8 +162,6 @@ trio.run(main)
 
 
 def test_a_suspended_process_is_not_taken_for_a_blocked_loop():
-    import signal
-
     with subprocess.Popen(
         [sys.executable, "-c", SUSPENDED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
