@@ -16,6 +16,8 @@ from house_rules import LINES_PER_FUNCTION, LINES_PER_MODULE, RULES, TEST_RULES,
 ROOT = Path(__file__).resolve().parent.parent
 
 BUGS, CLOCK = "bugs fly to the supervisor", "durations come from the clock of trio"
+REAL_TIME = "no test waits for real time"
+KILLED = "a real process is killed, at whatever moment that is"
 
 EXCEPTIONS = {
     (BUGS, "gateway/boot.py:Boot._supervise"): (
@@ -63,6 +65,8 @@ EXCEPTIONS = {
         "keys are kept for a day across restarts, which only the wall clock outlives"
     ),
     (CLOCK, "supervisors/_status.py:unix_time"): "the stamps of a status are for people",
+    (REAL_TIME, "tests/gateway/agents/test_crash_runs.py"): KILLED,
+    (REAL_TIME, "tests/gateway/storage/test_crash_storage.py"): KILLED,
 }
 """(rule, file or file:name) to the reason why it need not hold there."""
 
