@@ -18,7 +18,11 @@ def call(
     /,
     *,
     params: Annotated[
-        str, Parameter(help='Its params as a JSON object, like {"limit": 5}; - reads stdin.')
+        str,
+        Parameter(
+            help='Its params as a JSON object, like {"limit": 5}; - reads stdin.',
+            allow_leading_hyphen=True,
+        ),
     ] = "{}",
     timeout: Annotated[float | None, Parameter(help="Seconds to wait for the result.")] = None,
     json: Annotated[bool, Parameter(help="Print the result on one line.")] = False,

@@ -31,7 +31,10 @@ def chat(
     agent: Annotated[str | None, Parameter(help="Whom to talk to; default: the first.")] = None,
     session: Annotated[str | None, Parameter(help="Go on with this conversation.")] = None,
     message: Annotated[
-        str | None, Parameter(name=["--message", "-m"], help="Ask this only, and leave.")
+        str | None,
+        Parameter(
+            name=["--message", "-m"], help="Ask this only, and leave.", allow_leading_hyphen=True
+        ),
     ] = None,
     json: Annotated[bool, Parameter(help="Print a line of JSON for each reply.")] = False,
     where: Where = HERE,

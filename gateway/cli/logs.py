@@ -73,7 +73,7 @@ class _Printer:
 
 def draw(entry: Mapping[str, Any]) -> Text:
     """Return one line (more with a traceback) for an entry of the log."""
-    line = Text(clock(entry.get("time", "")), style="dim")
+    line = Text().append(clock(entry.get("time", "")), style="dim")
     line.append("  ").append_text(coloured(entry.get("level", "?")))
     line.append("  " + clean(entry.get("event", "")), style="bold")
     for key, value in entry.items():

@@ -48,7 +48,7 @@ def print_pairs(pairs: Iterable[tuple[str, Text | str]], *, style: str) -> None:
     width = max((len(name) for name, _ in rows), default=0)
     console = make_console()
     for name, value in rows:
-        console.print(Text(name.ljust(width), style=style).append("  ").append(value))
+        console.print(Text().append(name.ljust(width), style=style).append("  ").append(value))
 
 
 def clean(text: object) -> str:

@@ -14,7 +14,7 @@ from rich.tree import Tree
 from gateway.cli.screen import clean, coloured, duration, emit_json, make_console, since
 from gateway.cli.session import talk
 from gateway.cli.where import HERE, Where
-from gateway.client import Client, Events
+from gateway.client import Client, ConnectionLostError, Events, RpcError
 
 SETTLE: Final = 0.1
 """Seconds after a change until it is shown: changes come in bursts."""
@@ -43,7 +43,7 @@ def tree(
 def draw(child: Mapping[str, Any], at: float | None = None, above: Tree | None = None) -> Tree:
     """Return the picture of a child and all below it; *at* is when it was asked for."""
     at = time.time() if at is None else at
-    label = Text(clean(child["path"].rpartition("/")[2]), style="bold")
+    label = Text().append(clean(child["path"].rpartition("/")[2]), style="bold")
     label.append("  ").append_text(coloured(child["state"]))
     label.append(f"  {since(child['since'])}", style="dim")
     if child["restarts"]:
@@ -71,8 +71,8 @@ async def _watch(client: Client) -> None:
             live.update(Group(Text(note, style="bold red"), picture) if note else picture)
             live.refresh()
             note, changed = await _next(changes, note)
-            if changed:
-                root, asked = await client.call("supervision.tree"), time.time()
+            if changed and (fresh := await _ask(client)) is not None:
+                root, asked = fresh, time.time()
 
 
 async def _next(changes: Events, note: str) -> tuple[str, bool]:
@@ -86,9 +86,22 @@ async def _next(changes: Events, note: str) -> tuple[str, bool]:
     return note, False
 
 
+async def _ask(client: Client) -> dict[str, Any] | None:
+    """Return the tree, or `None` if the gateway goes meanwhile; another event says so."""
+    try:
+        tree: dict[str, Any] = await client.call("supervision.tree", timeout=REDRAW)
+    except ConnectionLostError:
+        return None
+    except RpcError as error:
+        if error.kind not in ("timeout", "unavailable"):
+            raise
+        return None
+    return tree
+
+
 async def _watch_json(client: Client) -> None:
     with client.events("supervision.changed", "connection.*") as changes:
         emit_json(await client.call("supervision.tree"), line=True)
         async for event in changes:
-            if event.name != "connection.lost":
-                emit_json(await client.call("supervision.tree"), line=True)
+            if event.name != "connection.lost" and (fresh := await _ask(client)) is not None:
+                emit_json(fresh, line=True)

@@ -26,7 +26,10 @@ class Where:
         str | None, Parameter(help="Its address, like ws://127.0.0.1:18789; default: this machine.")
     ] = None
     token: Annotated[
-        str | None, Parameter(help="The token; needed with the --url of another machine.")
+        str | None,
+        Parameter(
+            help="The token; needed with the --url of another machine.", allow_leading_hyphen=True
+        ),
     ] = attrs.field(default=None, repr=False)
     config: Annotated[
         Path | None, Parameter(help="Configuration file of the gateway on this machine.")

@@ -16,7 +16,7 @@ from .calls import Calls, Pending, write
 from .ending import Delays, Ending, LinkError
 from .errors import RpcError
 from .events import BACK, GAP, LOST, Event, Events, Position
-from .link import Address, Link, OpenStream, open_link
+from .link import CLOSE_SECONDS, Address, Link, OpenStream, open_link
 
 PROTOCOL: Final = 1
 """The version of the protocol that this client speaks."""
@@ -32,6 +32,8 @@ STEADY_SECONDS: Final = 10.0
 
 IN_FLIGHT: Final = 64
 """Calls at the same time until the gateway has said how many it takes."""
+
+_CLOSED: Final = Ending("the client is closed", reached=True)
 
 
 @attrs.frozen
@@ -68,6 +70,8 @@ class Client:
     _closing: Mapping[str, Any] | None = attrs.field(default=None, init=False)
     _connected_at: float | None = attrs.field(default=None, init=False)  # Trio clock
     _ending: Ending | None = attrs.field(default=None, init=False)
+    _leaving: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _left: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     @property
     def connected(self) -> bool:
@@ -142,6 +146,8 @@ class Client:
         patience = trio.current_time() + self._settings.wait
         while True:
             ending = await self._stay_connected(task_status, delays)
+            if self._leaving.is_set():
+                return
             first = not self.welcome
             if first:
                 ending = attrs.evolve(ending, reached=False)
@@ -167,11 +173,13 @@ class Client:
                 await self._converse(link)
         except* LinkError as group:
             endings.extend(_endings(group))
+        if self._leaving.is_set():
+            self._left.set()
         if self._connected_at is not None:
             if trio.current_time() - self._connected_at >= STEADY_SECONDS:
                 delays.reset()
             self._connected_at = None
-        ending = endings[0]
+        ending = endings[0] if endings else _CLOSED
         if self._closing is not None:
             back = self._closing.get("restartExpectedMs")
             seconds = back / 1000 if isinstance(back, int | float) else 0.0
@@ -218,6 +226,7 @@ class Client:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send_all, link, queue)
             nursery.start_soon(_keep_alive, link)
+            nursery.start_soon(_cancel_when, self._leaving, nursery.cancel_scope)
             while True:
                 self._take(_parse(await link.receive()))
 
@@ -257,12 +266,19 @@ class Client:
         for events in tuple(self._listeners):
             events.end(ending.error)
 
-    def close(self) -> None:
-        """End it because its user is done with it: events just stop."""
-        self._ending = self._ending or Ending("the client is closed", reached=True)
+    async def close(self) -> None:
+        """End it because its user is done with it: events just stop.
+
+        Says goodbye to the gateway, for which it waits a little; if cancelled it does not.
+        """
+        self._ending = self._ending or _CLOSED
         self._calls.fail(self._ending)
         for events in tuple(self._listeners):
             events.end(lambda: None)
+        self._leaving.set()
+        if self.connected:
+            with trio.move_on_after(2 * CLOSE_SECONDS):
+                await self._left.wait()
 
     def _tell(self, name: str, **data: object) -> None:
         self._put(Event(name, data))
@@ -270,6 +286,11 @@ class Client:
     def _put(self, event: Event) -> None:
         for events in tuple(self._listeners):
             events.put(event)
+
+
+async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
 
 
 async def _keep_alive(link: Link) -> None:
@@ -358,8 +379,10 @@ async def connect(
             try:
                 yield client
             finally:
-                client.close()
-                nursery.cancel_scope.cancel()
+                try:
+                    await client.close()
+                finally:
+                    nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         error = _only(group)
         if error is None:

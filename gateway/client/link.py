@@ -1,5 +1,6 @@
 """One WebSocket connection: the only file that knows trio-websocket."""
 
+import math
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -22,6 +23,9 @@ OPEN_SECONDS: Final = 10.0
 
 CLOSE_SECONDS: Final = 2.0
 """Longest wait for the far end to say goodbye as well."""
+
+PARTING_SECONDS: Final = 0.05
+"""Longest time to put a goodbye into the socket when cancelled; it hardly ever waits."""
 
 FRAME_BYTES: Final = 16 * 1024 * 1024
 """Largest frame accepted from a gateway: a whole history, not a memory bomb."""
@@ -157,14 +161,20 @@ async def open_link(address: Address, open_stream: OpenStream) -> AsyncIterator[
                 try:
                     yield Link(socket)
                 finally:
-                    with trio.move_on_after(CLOSE_SECONDS, shield=True):
-                        await socket.aclose()
+                    await _say_goodbye(socket)
             finally:
                 await trio.aclose_forcefully(stream)
                 nursery.cancel_scope.cancel()
     except* ConnectionRejected as rejected:
         # Raised by trio-websocket's reader, beside whatever waited for the upgrade.
         raise _refused(_leaf(rejected)) from None
+
+
+async def _say_goodbye(socket: WebSocketConnection) -> None:
+    # Cancelled together with us, the reader cannot see the answer: do not wait for it.
+    cancelled = trio.current_effective_deadline() == -math.inf
+    with trio.move_on_after(PARTING_SECONDS if cancelled else CLOSE_SECONDS, shield=True):
+        await socket.aclose()
 
 
 def _leaf(group: BaseExceptionGroup[ConnectionRejected]) -> ConnectionRejected:

@@ -138,6 +138,34 @@ async def test_cancelling_the_block_is_cancellation_and_nothing_else(autojump_cl
         assert scope.cancelled_caught
 
 
+async def test_leaving_says_goodbye_and_takes_no_time(autojump_clock):
+    async with standing_in() as gateway:
+        before = trio.current_time()
+        async with gateway.client() as client:
+            await client.call("echo")
+        assert trio.current_time() == before
+        await wait_all_tasks_blocked()
+        assert gateway.current.socket.closed.code == 1000
+
+
+async def test_leaving_a_gateway_that_does_not_answer_is_bounded(autojump_clock):
+    async with standing_in() as gateway:
+        async with gateway.client():
+            gateway.current.stream.receive_stream.receive_some_hook = trio.sleep_forever
+            before = trio.current_time()
+        assert trio.current_time() - before <= 4
+
+
+async def test_leaving_without_a_connection_does_not_wait_for_one(autojump_clock):
+    async with standing_in() as gateway:
+        async with gateway.client():
+            gateway.down = True
+            await gateway.current.cut()
+            await trio.sleep(100)
+            before = trio.current_time()
+        assert trio.current_time() == before
+
+
 async def test_a_client_comes_back_after_each_loss_with_growing_bounded_delays(autojump_clock):
     async with standing_in() as gateway, gateway.client():
         gateway.down = True

@@ -1,0 +1,353 @@
+"""The command line as a newcomer uses it: real processes on both sides."""
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import attrs
+import pytest
+from outside import READER, TOKEN
+
+SLOW = """
+[providers.slow]
+kind = "echo"
+delay = 0.2
+
+[agents.main]
+
+[agents.slow]
+provider = "slow"
+"""
+
+
+@attrs.define
+class Shell:
+    """Runs commands as somebody on the same machine would, next to *gateway*."""
+
+    gateway: object
+
+    def environment(self):
+        return self.gateway.environment() | {
+            "GATEWAY_CONFIG": str(self.gateway.config),
+            "GATEWAY_PORT": str(self.gateway.port),
+        }
+
+    def run(self, *arguments, stdin="", **environment):
+        """Run a command to its end; returns the finished process."""
+        return subprocess.run(
+            [sys.executable, "-m", "gateway", *arguments],
+            env=self.environment() | environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def json(self, *arguments, **options):
+        """Run a command that succeeds, with nothing but JSON on its stdout."""
+        done = self.run(*arguments, "--json", **options)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    @contextmanager
+    def terminal(self, *arguments):
+        """Run a command in a terminal of its own."""
+        process, number = pty.fork()
+        if process == 0:
+            command = [sys.executable, "-m", "gateway", *arguments]
+            os.execve(sys.executable, command, self.environment() | {"TERM": "xterm"})
+        terminal = Terminal(process, number)
+        try:
+            yield terminal
+        finally:
+            if terminal.code is None:
+                os.kill(process, signal.SIGKILL)
+                os.waitpid(process, 0)
+            os.close(number)
+
+
+@attrs.define
+class Terminal:
+    """A screen and a keyboard."""
+
+    process: int
+    number: int
+    screen: str = ""
+    code: int | None = None
+
+    def type(self, text):
+        os.write(self.number, text.encode())
+
+    def wait(self, text, timeout=20):
+        """Return when *text* has appeared; what was before is forgotten."""
+        until = time.monotonic() + timeout
+        while text not in self.screen:
+            left = until - time.monotonic()
+            assert left > 0, f"no {text!r} in {self.screen!r}"
+            if select.select([self.number], [], [], left)[0]:
+                self.screen += os.read(self.number, 65536).decode(errors="replace")
+        self.screen = self.screen.partition(text)[2]
+
+    def wait_exit(self, timeout=20):
+        """Return the exit code."""
+        until = time.monotonic() + timeout
+        while True:
+            done, status = os.waitpid(self.process, os.WNOHANG)
+            if done:
+                self.code = os.waitstatus_to_exitcode(status)
+                return self.code
+            assert time.monotonic() < until, "still running"
+            # What nobody reads would keep the process from writing its last words.
+            if select.select([self.number], [], [], 0.05)[0]:
+                try:
+                    self.screen += os.read(self.number, 65536).decode(errors="replace")
+                except OSError:  # Linux says so when the last writer has gone
+                    time.sleep(0.05)
+
+
+@pytest.fixture
+def shell(gateway):
+    with gateway.config.open("a") as file:
+        file.write(SLOW)
+    return Shell(gateway)
+
+
+@pytest.fixture
+def beside(shell):
+    """A shell beside a gateway that runs."""
+    shell.gateway.start()
+    return shell
+
+
+def _fails(done, *words, code=1):
+    """Assert that a command failed with a sentence and without a traceback."""
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    for word in words:
+        assert word in done.stderr
+    return True
+
+
+def test_status_shows_the_gateway_on_one_screen(beside):
+    done = beside.run("status")
+    shown = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert shown["health"] == "ok"
+    assert shown["address"] == f"ws://127.0.0.1:{beside.gateway.port}"
+    assert shown["agents"] == "2 (main, slow)"
+    assert shown["restarts"] == "0"
+    assert "\x1b" not in done.stdout
+    assert beside.json("status")["info"]["pid"] == beside.gateway.process.pid
+
+
+def test_the_tree_is_the_list_of_children_in_start_order(beside):
+    lines = beside.run("tree").stdout.splitlines()
+    root = beside.json("tree")
+    assert lines[0].startswith("gateway  running")
+    assert [child["path"].rpartition("/")[2] for child in root["children"]] == [
+        line.split()[1] for line in lines[1:] if not line.startswith("│")
+    ]
+
+
+def test_the_watched_tree_shows_a_change_and_ctrl_c_ends_it(beside):
+    with beside.terminal("tree", "--watch") as terminal:
+        terminal.wait("announcer")
+        beside.json("call", "supervision.stop", "--params", '{"path": "gateway/health"}')
+        terminal.wait("stopped")
+        terminal.type("\x03")
+        assert terminal.wait_exit() == 130
+        assert "Traceback" not in terminal.screen
+
+
+def test_the_watched_tree_survives_a_restart_of_the_gateway(beside):
+    with beside.terminal("tree", "--watch") as terminal:
+        terminal.wait("announcer")
+        beside.gateway.stop()
+        terminal.wait("connection lost")
+        beside.gateway.start()
+        terminal.wait("announcer", timeout=40)
+
+
+def test_any_method_can_be_called_and_its_result_is_json(beside):
+    called = beside.run("call", "agent.run", "--params", '{"message": "hello there"}')
+    assert "hello there" in json.loads(called.stdout)["reply"]
+    piped = beside.json("call", "agent.run", "--params", "-", stdin='{"message": "from stdin"}')
+    assert "from stdin" in piped["reply"]
+    assert beside.json("call", "ping") == {}
+
+
+def test_a_call_that_cannot_be_made_says_what_to_do_next(beside):
+    assert _fails(beside.run("call", "sesions.list"), "Did you mean sessions.list?")
+    assert _fails(beside.run("call", "ping", "--params", "{oops"), "line 1, column 2")
+    assert _fails(beside.run("call", "ping", "--params", "[]"), "must be a JSON object")
+    misspelt = beside.run("call", "agent.run", "--params", '{"mesage": "x"}')
+    assert _fails(misspelt, "message: is missing", "did you mean 'message'")
+    assert _fails(beside.run("call", "agent.wait", "--params", '{"runId": "run-x"}'), "no run")
+
+
+def test_a_token_that_may_not_do_something_is_told_which_scope_it_lacks(beside):
+    for name in ("status", "tree", "health", "methods"):
+        assert beside.run(name, "--token", READER).returncode == 0
+    wanted = ("call", "agent.run", "--params", '{"message": "x"}', "--token", READER)
+    assert _fails(beside.run(*wanted), "agent.run")
+
+
+def test_a_wrong_token_is_refused_with_the_way_to_the_right_one(beside):
+    assert _fails(beside.run("status", "--token", "wrong"), "refused", "token")
+    refused = beside.run("status", GATEWAY_TOKEN="wrong-but-long-enough-to-be-a-token")
+    assert _fails(refused, "refused", "token")
+
+
+def test_without_a_gateway_commands_say_how_to_start_it(shell):
+    for arguments in (("status",), ("chat", "-m", "hi"), ("call", "ping"), ("tree", "-w")):
+        assert _fails(shell.run(*arguments), "nothing listens", "python -m gateway")
+
+
+def test_the_local_token_is_not_sent_to_another_machine(beside):
+    assert _fails(beside.run("status", "--url", "ws://192.0.2.1:1"), "--token")
+
+
+def test_arguments_that_make_no_sense_are_usage_errors(shell):
+    for arguments in (("stauts",), ("call",), ("logs", "--level", "loud"), ("--port", "x")):
+        done = shell.run(*arguments)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+    assert "Did you mean status?" in shell.run("stauts").stderr
+
+
+def test_token_prints_the_token_and_nothing_else(shell):
+    assert shell.run("token").stdout == f"{TOKEN}\n"
+
+
+def test_check_gives_the_verdict_of_a_start(shell):
+    good = shell.run("check")
+    assert (good.returncode, good.stdout) == (0, f"{shell.gateway.config} is valid.\n")
+    with shell.gateway.config.open("a") as file:
+        file.write('\n[gateway]\nprot = 1\nbind = "0.0.0.0"\n')
+    bad, started = shell.run("check"), shell.run("run", "--state", str(shell.gateway.state))
+    assert bad.returncode == started.returncode == 78
+    assert "did you mean" in bad.stdout
+    assert bad.stdout in started.stderr
+    listed = json.loads(shell.run("check", "--json").stdout)
+    assert listed["valid"] is False
+    assert listed["issues"][0]["line"]
+
+
+def test_a_pipe_gets_one_reply_for_each_line_and_nothing_else(beside):
+    done = beside.run("chat", stdin="first words\n\nsecond words")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "first words" in done.stdout
+    assert done.stdout.splitlines()[-1] == "Echo: second words"
+    lines = beside.run("chat", "--json", stdin="one\ntwo\n").stdout.splitlines()
+    assert len({json.loads(line)["sessionId"] for line in lines}) == 1
+    assert len(lines) == 2
+
+
+def test_a_conversation_goes_on_where_it_was(beside):
+    first = beside.json("chat", "-m", "one")
+    again = beside.json("chat", "-m", "two", "--session", first["sessionId"])
+    assert again == first | {"reply": "Echo: two", "runId": again["runId"]}
+    assert _fails(beside.run("chat", "-m", "x", "--session", "nope"), "no session")
+    assert _fails(beside.run("chat", "-m", "x", "--agent", "nobody"), "no agent")
+
+
+def test_replies_appear_while_they_are_made_and_ctrl_d_leaves(beside):
+    with beside.terminal("chat", "--agent", "slow") as terminal:
+        terminal.wait("you> ")
+        terminal.type("a b c\n")
+        terminal.wait("Echo: a")
+        assert "[agents.main]" not in terminal.screen  # the end of the reply is yet to come
+        terminal.wait("[agents.main]")
+        terminal.wait("you> ")
+        terminal.type("\x04")
+        assert terminal.wait_exit() == 0
+
+
+def test_ctrl_c_cancels_the_run_and_the_conversation_goes_on(beside):
+    with beside.terminal("chat", "--agent", "slow") as terminal:
+        terminal.wait("you> ")
+        terminal.type("a b c d e f g\n")
+        terminal.wait("Echo: a b")
+        terminal.type("\x03")
+        terminal.wait("cancelled")
+        terminal.wait("you> ")
+        terminal.type("h\n")
+        terminal.wait("Echo: h")
+        terminal.wait("you> ")
+        terminal.type("\x03")
+        terminal.wait("Ctrl-D leaves")
+        terminal.type("\x03")
+        assert terminal.wait_exit() == 0
+    (session,) = beside.json("call", "sessions.list")["sessions"]
+    params = json.dumps({"sessionId": session["id"]})
+    messages = beside.json("call", "sessions.history", "--params", params)["messages"]
+    assert [each["state"] for each in messages if each["role"] == "user"] == [
+        "cancelled",
+        "complete",
+    ]
+
+
+def test_the_log_can_be_read_and_followed(beside):
+    assert any("listening" in line for line in beside.run("logs").stdout.splitlines())
+    entries = [json.loads(line) for line in beside.run("logs", "--json").stdout.splitlines()]
+    assert "listening" in [entry["event"] for entry in entries]
+    assert beside.run("logs", "--level", "error").stdout == ""
+    with beside.terminal("logs", "--follow") as terminal:
+        terminal.wait("listening")
+        beside.gateway.process.send_signal(signal.SIGHUP)
+        terminal.wait("SIGHUP ignored")
+        terminal.type("\x03")
+        assert terminal.wait_exit() == 130
+
+
+def test_a_reader_that_has_enough_is_no_error(beside):
+    command = f"{sys.executable} -m gateway methods | head -1"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command],
+        env=beside.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_colours_are_for_terminals_that_want_them(beside):
+    environment = beside.environment()
+    del environment["NO_COLOR"]
+    for wanted, more in ((True, {}), (False, {"NO_COLOR": "1"})):
+        process, number = pty.fork()
+        if process == 0:
+            command = [sys.executable, "-m", "gateway", "health"]
+            os.execve(sys.executable, command, environment | {"TERM": "xterm"} | more)
+        terminal = Terminal(process, number)
+        assert terminal.wait_exit() == 0
+        assert "ok" in terminal.screen
+        assert ("\x1b[32m" in terminal.screen) is wanted
+        os.close(number)
+
+
+def test_starting_a_gateway_does_not_import_what_only_commands_need():
+    code = (
+        "import sys\n"
+        "from gateway.cli.main import make_app\n"
+        "make_app().parse_args(['--port', '1', '--log-level', 'debug'])\n"
+        "import gateway.boot\n"
+        "print({'rich.console', 'trio_websocket', 'httpx', 'asyncio'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "set()"
