@@ -147,9 +147,14 @@ class _Thread:
         trio.from_thread.run_sync(self._ready)
         pause = min(self._limit / 4, LONGEST_PAUSE)
         while not self._quitting.wait(pause):
-            asked = time.monotonic()
+            asked, busy = time.monotonic(), time.process_time()
             self._loop.run_sync_soon(self._answers.put, None)
-            if not self._answered_within(self._limit):
+            if self._answered_within(self._limit):
+                continue
+            # Nobody is to blame if the whole process was suspended or starved.
+            late = time.monotonic() - asked - self._limit
+            starved = late > self._limit / 2 and time.process_time() - busy < late / 2
+            if not (starved and self._answered_within(self._limit)):
                 self._witness(asked)
 
     def _answered_within(self, seconds: float) -> bool:
@@ -162,8 +167,7 @@ class _Thread:
     def _witness(self, asked: float) -> None:
         """Tell what blocks, wait for the end of it, tell how long it took."""
         block = self._look(asked)
-        # The whole process may have been stopped, or the block may have ended just now:
-        # then the stack shows something else.
+        # If the block has ended just now, the stack shows something else.
         if block is None or self._answered_within(0):
             return
         self._during(block)

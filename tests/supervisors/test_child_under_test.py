@@ -29,6 +29,10 @@ async def fail_to_start(life):
     raise OSError("port taken")
 
 
+async def never_start(_life):
+    await trio.sleep_forever()
+
+
 async def test_it_is_up_inside_the_block_and_gone_afterwards(autojump_clock):
     async with running(serve, 3) as subject:
         assert (subject.value, subject.detail) == ("ready", {"jobs": 3})
@@ -88,7 +92,7 @@ async def test_a_start_that_fails_is_raised_as_it_is(autojump_clock):
         async with running(fail_to_start):
             pytest.fail("it is not up")
     with pytest.raises(trio.TooSlowError, match="did not start within 3 s"):
-        async with running(lambda life: trio.sleep_forever(), start_timeout=3):
+        async with running(never_start, start_timeout=3):
             pytest.fail("it is not up")
 
 

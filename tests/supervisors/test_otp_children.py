@@ -268,7 +268,7 @@ async def test_external_start_no_progress_log__what_goes_as_planned_is_logged_fo
     assert ("INFO", "top/a restarting in 0 s") in levels
 
 
-class Unprintable(Exception):
+class UnprintableError(Exception):
     def __str__(self):
         raise RuntimeError("no")
 
@@ -279,7 +279,7 @@ class Unprintable(Exception):
         (ValueError(), "ValueError"),
         (ValueError("two\nlines\tand  more"), "ValueError: two lines and more"),
         (ValueError("bell\x07"), "ValueError: bell?"),
-        (Unprintable(), "Unprintable: <RuntimeError in __str__>"),
+        (UnprintableError(), "UnprintableError: <RuntimeError in __str__>"),
         (
             ExceptionGroup("both", [ValueError("a"), OSError("b")]),
             "ExceptionGroup: both (2 sub-exceptions): ValueError: a; OSError: b",
@@ -328,7 +328,7 @@ async def test_code_change__a_faulty_list_is_refused_before_anything_is_done(sta
             [stage.child("c"), None],
             [stage.child("c"), stage.child("d", backoff=Backoff())],
         ):
-            with pytest.raises(ValueError, match="supervisor|impossible"):
+            with pytest.raises(ValueError, match=r"supervisor|impossible"):
                 await supervisor.reconcile(wrong)
         assert stage.log == ["+a", "+b"]
 

@@ -83,7 +83,7 @@ async def test_one_for_one_escalation__a_restart_that_keeps_failing_ends_the_sup
 
 
 async def test_one_for_all__all_are_replaced_and_no_old_one_is_alive(stage, autojump_clock):
-    supervisor, run, caught = await run_out(
+    _, run, caught = await run_out(
         stage, stage.children("abc"), strategy=Strategy.ONE_FOR_ALL, max_restarts=2
     )
     async with trio.open_nursery() as nursery:
@@ -101,7 +101,7 @@ async def test_one_for_all__all_are_replaced_and_no_old_one_is_alive(stage, auto
 async def test_one_for_all_escalation__a_sibling_that_cannot_come_back_ends_the_supervisor(
     stage, autojump_clock
 ):
-    supervisor, run, caught = await run_out(
+    _, run, caught = await run_out(
         stage, stage.children("abc"), strategy=Strategy.ONE_FOR_ALL, max_restarts=4
     )
     async with trio.open_nursery() as nursery:
@@ -121,7 +121,7 @@ async def test_one_for_all_other_child_fails_restart__all_start_again(stage, aut
 
 
 async def test_rest_for_one__only_the_failed_and_later_ones_are_new(stage, autojump_clock):
-    supervisor, run, caught = await run_out(
+    _, run, caught = await run_out(
         stage, stage.children("abc"), strategy=Strategy.REST_FOR_ONE, max_restarts=2
     )
     async with trio.open_nursery() as nursery:
@@ -139,9 +139,7 @@ async def test_rest_for_one__only_the_failed_and_later_ones_are_new(stage, autoj
 async def test_rest_for_one_escalation__a_later_child_that_cannot_come_back_ends_all(
     stage, autojump_clock
 ):
-    supervisor, run, caught = await run_out(
-        stage, stage.children("abc"), strategy=Strategy.REST_FOR_ONE
-    )
+    _, run, caught = await run_out(stage, stage.children("abc"), strategy=Strategy.REST_FOR_ONE)
     async with trio.open_nursery() as nursery:
         await nursery.start(run)
         stage.start_errors["c"] = [OSError()] * 9

@@ -4,6 +4,7 @@ import contextvars
 import logging
 import math
 import random
+from contextlib import suppress
 
 import attrs
 import pytest
@@ -547,16 +548,15 @@ async def test_28_a_command_ends_with_the_supervisor(stage, autojump_clock):
 
 async def test_28_a_start_that_is_overtaken_by_a_shutdown_is_aborted(stage, autojump_clock):
     stage.slow_start["b"] = 5
-    async with stage.up(stage.children("a")) as supervisor:
-        async with trio.open_nursery() as nursery:
+    async with stage.up(stage.children("a")) as supervisor, trio.open_nursery() as nursery:
 
-            async def start():
-                with pytest.raises(RuntimeError, match="asked to stop while it was starting"):
-                    await supervisor.start(stage.child("b", stop_timeout=1))
+        async def start():
+            with pytest.raises(RuntimeError, match="asked to stop while it was starting"):
+                await supervisor.start(stage.child("b", stop_timeout=1))
 
-            nursery.start_soon(start)
-            await trio.sleep(1)
-            supervisor.shutdown()
+        nursery.start_soon(start)
+        await trio.sleep(1)
+        supervisor.shutdown()
     assert states(supervisor) == {"a": "stopped", "b": "stopped"}
 
 
@@ -570,10 +570,8 @@ async def test_29_commands_that_meet_at_one_child_leave_one_incarnation_or_none(
         async with trio.open_nursery() as nursery:
 
             async def command(verb):
-                try:
+                with suppress(RuntimeError, KeyError):
                     await getattr(supervisor, verb)("a")
-                except (RuntimeError, KeyError):
-                    pass
 
             for other in ("restart", "stop", "restart", verb):
                 nursery.start_soon(command, other)
@@ -602,12 +600,11 @@ async def test_29_a_start_that_is_stopped_before_its_turn_is_aborted(stage, auto
 
 async def test_29_what_is_removed_meanwhile_cannot_be_restarted(stage, autojump_clock):
     stage.slow_stop["a"] = 2
-    async with stage.up(stage.children("a")) as supervisor:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(supervisor.remove, "a")
-            await trio.sleep(1)
-            with pytest.raises(RuntimeError, match="top/a was removed"):
-                await supervisor.restart("a")
+    async with stage.up(stage.children("a")) as supervisor, trio.open_nursery() as nursery:
+        nursery.start_soon(supervisor.remove, "a")
+        await trio.sleep(1)
+        with pytest.raises(RuntimeError, match="top/a was removed"):
+            await supervisor.restart("a")
 
 
 async def test_30_a_cancellation_right_after_the_last_child_ended_is_no_crash(
@@ -875,3 +872,34 @@ async def test_reconcile_leaves_a_nested_supervisor_alone(stage, autojump_clock)
 
 async def test_a_repr_shows_no_arguments():
     assert "secret" not in repr(Child("a", print, ("secret",)))
+
+
+async def test_a_nested_supervisor_that_is_stopped_before_its_first_step_starts_nobody(
+    stage, autojump_clock
+):
+    """Trio shuffles the two tasks, so that some of the rounds are the interesting ones."""
+
+    async def stop_inner(life, supervisors):
+        life.started()
+        await supervisors[0].stop("inner")
+        await life.wait_stopping()
+
+    for _ in range(20):
+        inner = stage.supervisor(stage.children("x"), "inner")
+        supervisors = []
+        children = [Child("a", stop_inner, (supervisors,)), inner.as_child()]
+        supervisors.append(stage.supervisor(children, strategy=Strategy.POOL))
+        async with trio.open_nursery() as nursery:
+            await nursery.start(supervisors[0].run)
+            await stage.settle()
+            assert states(supervisors[0]) == {"a": "running", "inner": "stopped"}
+            assert stage.alive == {}
+            supervisors[0].shutdown()
+
+
+async def test_internal_objects_have_short_reprs(stage, autojump_clock):
+    async with stage.up(stage.children("a")) as supervisor:
+        [slot] = supervisor._engine.slots
+        assert repr(slot) == "<Slot top/a running>"
+        assert repr(slot.life) == "<Incarnation 1 of top/a>"
+        assert len(repr(supervisor._engine)) < 100

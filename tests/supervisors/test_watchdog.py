@@ -29,18 +29,22 @@ def is_ours(block):
 
 async def test_the_function_that_blocks_is_named_while_it_blocks():
     noticed = threading.Event()
-    witnessed, told = [], []
+    witnessed, told, over = [], [], trio.Event()
 
     def witness(block):
         witnessed.append((block, threading.current_thread()))
         if is_ours(block):
             noticed.set()
 
-    async with running(watch_event_loop, LIMIT, told.append, witness) as subject:
+    def tell(block):
+        told.append(block)
+        if is_ours(block):
+            over.set()
+
+    async with running(watch_event_loop, LIMIT, tell, witness) as subject:
         assert subject.detail is not None
         block_the_loop(noticed)
-        while not any(map(is_ours, told)):
-            await trio.sleep(LIMIT)
+        await over.wait()
         detail = subject.detail
     [(block, thread)] = [each for each in witnessed if is_ours(each[0])]
     assert thread is not threading.main_thread()
@@ -73,10 +77,8 @@ async def test_without_callbacks_it_is_logged_from_the_thread(caplog):
     logger = logging.getLogger("supervisors.watchdog")
     logger.addHandler(notice)
     try:
-        async with running(watch_event_loop, LIMIT) as subject:
+        async with running(watch_event_loop, LIMIT):
             block_the_loop(noticed)
-            while not subject.detail["blocks"]:
-                await trio.sleep(LIMIT)
     finally:
         logger.removeHandler(notice)
     [record] = [each for each in caplog.records if each.args and is_ours(each.args[0])]
@@ -146,13 +148,13 @@ def test_a_block_reads_as_a_sentence():
 
 
 SUSPENDED = """
-import os, signal, sys, threading, time, trio
+import sys, trio
 from supervisors.testing import running
 from supervisors.watchdog import watch_event_loop
 
 async def main():
     blocks = []
-    async with running(watch_event_loop, 0.2, None, blocks.append):
+    async with running(watch_event_loop, 0.5, None, blocks.append):
         print("up", flush=True)
         await trio.to_thread.run_sync(sys.stdin.readline)
     print(len(blocks))
@@ -168,7 +170,7 @@ def test_a_suspended_process_is_not_taken_for_a_blocked_loop():
         assert process.stdout.readline() == "up\n"
         for _ in range(3):
             process.send_signal(signal.SIGSTOP)
-            threading.Event().wait(0.5)
+            threading.Event().wait(1.5)
             process.send_signal(signal.SIGCONT)
-            threading.Event().wait(0.1)
+            threading.Event().wait(0.2)
         assert process.communicate("\n", timeout=30)[0] == "0\n"
