@@ -49,6 +49,10 @@ class Bus:
                 # The publisher is somebody else's task: it must not die of our listener.
                 log.exception("a listener failed", news=name)
 
+    def subscribe(self, listener: Listener) -> None:
+        """Have *listener* called for all news for as long as the bus lives."""
+        self._listeners.append(listener)
+
     @contextmanager
     def listening(self, listener: Listener) -> Iterator[None]:
         """Have *listener* called for all news while the body runs."""

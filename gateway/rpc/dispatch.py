@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import attrs
 import trio
+from structlog.contextvars import bind_contextvars
 
 from gateway.errors import GatewayError
 from gateway.protocol.frames import (
@@ -169,6 +170,8 @@ class Dispatcher:
         caller.spawn(self._run, job, entry, reply, name=f"request {request.method}")
 
     async def _run(self, job: _Job, entry: Entry, reply: Reply) -> None:
+        # The context is this task's own: what the method logs says for whom it was.
+        bind_contextvars(request=entry.id, method=entry.method, principal=entry.principal)
         try:
             frame = await self._finish(job, entry)
             await reply(_unless_notification(job.request, frame))

@@ -56,17 +56,18 @@ class Hub:
     _live: dict[str, "Client"] = attrs.field(factory=dict, init=False)  # by epoch
     _parked: OrderedDict[str, _Parked] = attrs.field(factory=OrderedDict, init=False)
 
+    def __attrs_post_init__(self) -> None:
+        """Listen from now on, also while `run` does not: who comes back misses nothing."""
+        self._bus.subscribe(self.publish)
+
     async def run(self, life: Lifetime) -> None:
-        """Keep connections and tell them news; asked to stop, close them all (1001)."""
-        # What happened while this did not run is in no journal, so nobody may read on.
-        self._parked.clear()
+        """Keep connections; asked to stop, close them all (1001)."""
         life.describe(lambda: {"clients": len(self.clients)})
         async with trio.open_nursery() as nursery:
             await nursery.start(self._connections.run)
-            with self._bus.listening(self.publish):
-                life.started()
-                await life.wait_stopping()
-                await self._connections.close_all(Close.SHUTDOWN, "the gateway is shutting down")
+            life.started()
+            await life.wait_stopping()
+            await self._connections.close_all(Close.SHUTDOWN, "the gateway is shutting down")
             nursery.cancel_scope.cancel(reason="all connections are closed")
 
     def publish(self, news: News) -> None:

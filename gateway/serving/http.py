@@ -9,6 +9,7 @@ from html import escape
 from typing import Final
 
 import attrs
+import trio
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -88,11 +89,20 @@ class Rpc:
         except ClientDisconnect:
             # Nobody is there to read it; the guard turns it into 413 if it was too long.
             return refusal(400, "invalid-request", "the body is not complete")
-        principal: Principal = request.scope[PRINCIPAL]
-        answer = await self.dispatcher.answer(body, principal, self._allowance(principal))
+        answer = await self._answer(request, body)
         if answer is None:
             return Response(status_code=204)
         return Response(answer, media_type=JSON)
+
+    async def _answer(self, request: Request, body: bytes) -> bytes | None:
+        """Return the answer; the request is cancelled when nobody waits for it any more."""
+        principal: Principal = request.scope[PRINCIPAL]
+        answer = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_when_gone, request, nursery.cancel_scope)
+            answer = await self.dispatcher.answer(body, principal, self._allowance(principal))
+            nursery.cancel_scope.cancel(reason="the request is answered")
+        return answer
 
     def _allowance(self, principal: Principal) -> Allowance:
         found, limits = self._allowances.get(principal), self.limits()
@@ -101,6 +111,13 @@ class Rpc:
             self._allowances = {who: each for who, each in self._allowances.items() if who in known}
             found = self._allowances[principal] = Allowance.of(limits)
         return found
+
+
+async def _cancel_when_gone(request: Request, scope: trio.CancelScope) -> None:
+    """Cancel *scope* as soon as the peer has closed the connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass  # what is left of the body: an empty piece
+    scope.cancel(reason="the peer is gone")
 
 
 def standard_pages(

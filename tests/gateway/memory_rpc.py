@@ -29,14 +29,14 @@ class MemorySocket:
     Nothing is taken while *stalled*; it is full once *limit* bytes have been taken then.
     """
 
-    def __init__(self, peer="127.0.0.1", headers=None, limit=1000):
+    def __init__(self, peer="127.0.0.1", headers=None, limit=1000, stalled=False):
         self.peer = peer
         self.headers = headers or {}
         self.on_drain = None
         self.trusted = False
         self.close_sent = None
         self.frames = []
-        self.stalled = False
+        self.stalled = stalled
         self.queued = 0
         self.limit = limit
         self._inbox = []

@@ -233,6 +233,20 @@ async def test_a_notification_is_executed_and_not_answered(autojump_clock, core,
     assert (await ask(socket, "ping"))["id"] == 1
 
 
+async def test_what_a_method_logs_says_for_whom(autojump_clock, make_core):
+    methods = Methods("log")
+
+    @methods.method("read")
+    async def context() -> dict[str, object]:
+        return structlog.contextvars.get_contextvars()
+
+    async with make_core(methods).running() as core:
+        socket, _ = await core.connect("reader-token")
+        told = (await ask(socket, "log.context"))["result"]
+        assert told == {"request": 1, "method": "log.context", "principal": "reader"}
+    assert not structlog.contextvars.get_contextvars()
+
+
 # --- batches
 
 

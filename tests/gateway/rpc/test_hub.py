@@ -1,5 +1,7 @@
 """Everybody is told once, in order, what they may see; and again what they missed."""
 
+import itertools
+
 import pytest
 import trio
 from memory_rpc import AUTH, Core
@@ -329,15 +331,44 @@ async def test_exactly_the_kept_events_are_none(autojump_clock, core):
     assert seqs(again) == list(range(2, KEPT_SENT + 2))
 
 
-async def test_after_the_hub_was_down_nobody_can_read_on(autojump_clock):
+async def test_what_happens_while_the_hub_is_down_is_not_missed(autojump_clock):
     core = Core()
     core.database.close = lambda: None
     async with core.running():
         _, hello = await core.connect()
-    delta(core, "nobody wrote this down")
+    delta(core, "meanwhile")
     async with core.running():
-        _, second = await core.connect(resume={"epoch": hello["epoch"], "seq": 0})
-        assert second["gap"]
+        again, second = await core.connect(resume={"epoch": hello["epoch"], "seq": 0})
+        assert second["resumed"]
+        await again.wait_frames(1)
+        assert texts(again) == ["meanwhile"]
+
+
+async def test_more_than_the_journal_keeps_is_a_gap(autojump_clock, core):
+    socket, hello = await core.connect()
+    socket.hang_up()
+    await trio.testing.wait_all_tasks_blocked()
+    for _ in range(KEPT_EVENTS + 1):
+        delta(core)
+    _, second = await core.connect(resume={"epoch": hello["epoch"], "seq": 0})
+    assert second["gap"]
+
+
+async def test_what_a_resumed_client_reads_too_slowly_is_a_hole(autojump_clock, core):
+    socket, hello = await core.connect()
+    for number in range(100):
+        delta(core, str(number))
+    socket.hang_up()
+    resume = {"epoch": hello["epoch"], "seq": 1}
+    again, _ = await core.connect(resume=resume, limit=3000, stalled=True)
+    for _ in range(KEPT_EVENTS):
+        delta(core, "new")
+    again.limit = 10**9
+    again.read_again()
+    numbers = seqs(again)
+    holes = [later for early, later in itertools.pairwise(numbers) if later != early + 1]
+    assert holes
+    assert texts(again)[-1] == "new"
 
 
 async def test_streams_of_those_who_left_are_bounded(autojump_clock, core):

@@ -11,6 +11,7 @@ from memory_rpc import Core
 from raw_peer import CLOSE, Close, Peer, close, served, text
 from trio.testing import lockstep_stream_pair
 
+from gateway.rpc.router import Methods
 from gateway.serving.connections import Connections
 from gateway.serving.http import Rpc, make_app, standard_pages
 from gateway.serving.limits import Limits
@@ -60,10 +61,20 @@ class Port:
         return Client(peer)
 
 
+def nap_methods():
+    methods = Methods()
+
+    @methods.method("read", deadline=600)
+    async def nap() -> None:
+        await trio.sleep(500)
+
+    return methods
+
+
 @asynccontextmanager
-async def listening(make_pair=None, **limits):
+async def listening(make_pair=None, methods=(), **limits):
     connections = Connections(Limits(**limits))
-    core = Core(connections=connections)
+    core = Core(*methods, connections=connections)
     pages = standard_pages(
         Rpc(core.dispatcher, core.authenticator, lambda: core.limits),
         status=lambda: "ok",
@@ -191,6 +202,20 @@ async def test_a_request_over_http_is_answered(autojump_clock, port):
     peer = port.listener.connect()
     await peer.send(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
     assert (await peer.rest()).endswith(b'{"id":1,"result":{}}')
+
+
+async def test_who_hangs_up_has_its_http_request_cancelled(autojump_clock):
+    async with listening(methods=[nap_methods()]) as port:
+        body = b'{"id":1,"method":"nap"}'
+        head = b"POST /rpc HTTP/1.1\r\nHost: localhost\r\n" + BEARER
+        head += b"Content-Type: application/json\r\n"
+        peer = port.listener.connect()
+        await peer.send(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        await trio.sleep(1)
+        assert len(port.core.gate.in_flight) == 1
+        await peer.stream.aclose()
+        await trio.sleep(1)
+        assert not port.core.gate.in_flight
 
 
 async def test_a_foreign_page_gets_no_socket(autojump_clock, port):
