@@ -98,25 +98,17 @@ class HttpServer:
 
         Returns when the connection is to be closed.  It counts as *slot*.
         """
-        await _Connection(self._app, self._config, self._limits, stream, slot).run(received)
+        connection = _Connection(stream, slot, self._limits)
+        await connection.run(received, self._app, self._config)
 
 
 class _Connection:
     """One HTTP connection.  The deadline says what the peer has to do by when."""
 
-    def __init__(
-        self,
-        app: ASGIWrapper,
-        config: Config,
-        limits: Limits,
-        stream: trio.abc.Stream,
-        slot: Slot,
-    ) -> None:
-        self._app = app
-        self._config = config
-        self._limits = limits
+    def __init__(self, stream: trio.abc.Stream, slot: Slot, limits: Limits) -> None:
         self._stream = stream
         self._slot = slot
+        self._limits = limits
         self._scope = trio.CancelScope()
         self._reading = trio.CancelScope()
         self._sending = trio.Lock()
@@ -125,20 +117,20 @@ class _Connection:
         self._open = True
         slot.evict = lambda reason: self._scope.cancel(reason=reason)
 
-    async def run(self, received: bytes) -> None:
+    async def run(self, received: bytes, app: ASGIWrapper, config: Config) -> None:
         with self._scope:
             try:
                 async with TaskGroup() as task_group:
-                    self._protocol = self._new_protocol(task_group)
+                    self._protocol = self._new_protocol(app, config, task_group)
                     await self._read_all(received)
             except* _RefusedError as group:
                 await self._send(RawData(_first(group).answer))
             await self._part()
 
-    def _new_protocol(self, task_group: TaskGroup) -> _Http1:
+    def _new_protocol(self, app: ASGIWrapper, config: Config, task_group: TaskGroup) -> _Http1:
         return _Http1(
-            self._app,
-            self._config,
+            app,
+            config,
             WorkerContext(None),
             task_group,
             ConnectionState(LifespanState({})),

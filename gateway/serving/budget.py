@@ -15,13 +15,18 @@ import trio
 from gateway.serving.limits import bound
 
 SILENT = 0
-"""Rank of a connection whose request head is not complete, or that idles."""
-UPGRADED = 1
-"""Rank of a WebSocket from which no message has come."""
-ASKING = 2
-"""Rank of a WebSocket that has sent a message and waits to be let in."""
-BUSY = 3
+"""Rank of a connection that owes the next step: a head, a first message, or nothing.  A
+complete head counts for nothing: attackers send one too, and if it did then newcomers,
+who have not had the time for theirs, would drive each other out."""
+ASKING = 1
+"""Rank of a connection that has sent a message and waits to be let in."""
+BUSY = 2
 """Rank of a connection for which this side works: it never has to make room."""
+EVICTIONS_PER_SECOND = 2000.0
+"""More than this a newcomer is turned away instead, which costs a fifth: otherwise a
+flood from one address, at half a millisecond each, would keep all others waiting."""
+EVICTION_BURST = 0.1
+"""Seconds' worth of evictions that may come at once."""
 
 
 def share_of(address: str) -> str:
@@ -77,6 +82,8 @@ class Budget:
         self._total = bound(total)
         self._per_share = bound(per_share)
         self._seconds = bound(seconds)
+        self._eviction_debt = 0.0  # in evictions; shrinks with time
+        self._debt_at = -inf
         # Oldest first.  Dicts, used as sets that keep their order.
         self._slots: dict[Slot, None] = {}
         self._shares: dict[str, dict[Slot, None]] = {}
@@ -115,11 +122,23 @@ class Budget:
         return max(self._shares.values(), key=len)
 
     def _make_room(self, among: Iterable[Slot]) -> bool:
+        if not self._may_evict():
+            return False
         slot = min(among, key=lambda slot: slot.rank)  # the first, so the oldest, of equals
         if slot.rank >= BUSY:
             return False
         self._evict(slot, "too many connections that have not authenticated")
         return True
+
+    def _may_evict(self) -> bool:
+        now = trio.current_time()
+        paid = (now - self._debt_at) * EVICTIONS_PER_SECOND
+        self._eviction_debt = max(0.0, self._eviction_debt - paid) + 1
+        self._debt_at = now
+        if self._eviction_debt <= EVICTIONS_PER_SECOND * EVICTION_BURST:
+            return True
+        self._eviction_debt -= 1
+        return False
 
     def _evict(self, slot: Slot, reason: str) -> None:
         self._leave(slot)

@@ -85,7 +85,8 @@ class Assembler:
         protocol.receive_data(data)
         try:
             for frame in protocol.events_received():
-                message = self._take(frame)  # type: ignore[arg-type]
+                assert isinstance(frame, Frame)  # requests are h11's
+                message = self._take(frame)
                 if message is not None:
                     messages.append(message)
             protocol.check_text(self._decoder)

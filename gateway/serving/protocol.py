@@ -22,6 +22,12 @@ FIELD_BYTES = 8
 """The longest field of a frame's head; what is longer is payload."""
 OPCODE = 0x0F
 
+_DEFLATE = ServerPerMessageDeflateFactory(
+    # No window is kept between messages, so that an idle connection costs nothing.
+    server_no_context_takeover=True,
+    client_no_context_takeover=True,
+    compress_settings={"level": 1, "memLevel": 5},
+)
 _log = logging.getLogger(__name__)
 _log.setLevel(logging.ERROR)  # it reports every connection at INFO, every frame at DEBUG
 
@@ -82,16 +88,10 @@ class Protocol(ServerProtocol):
     """The server's side of one connection."""
 
     def __init__(self, limits: Limits) -> None:
-        deflate = ServerPerMessageDeflateFactory(
-            # No window is kept between messages, so that an idle connection costs nothing.
-            server_no_context_takeover=True,
-            client_no_context_takeover=True,
-            compress_settings={"level": 1, "memLevel": 5},
-        )
         super().__init__(
             # Open from the start: the request has been parsed by h11 already.
             state=OPEN,
-            extensions=[deflate] if limits.compression else None,
+            extensions=[_DEFLATE] if limits.compression else None,
             max_size=limits.preauth_frame_bytes or None,
             logger=_log,
         )

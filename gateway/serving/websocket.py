@@ -287,6 +287,8 @@ class WebSocket:
         If it is cancelled the connection is gone too.
         """
         self.close_soon(code, reason)
+        if self._wire.closed:
+            return
         try:
             with trio.move_on_after(self._limits.close_seconds):
                 await self._wire.emptied()

@@ -1,7 +1,7 @@
 import pytest
 import trio
 
-from gateway.serving.budget import ASKING, BUSY, UPGRADED, Budget, share_of
+from gateway.serving.budget import ASKING, BUSY, Budget, share_of
 
 
 def evictable(slot, evicted):
@@ -39,12 +39,12 @@ async def test_a_newcomer_takes_the_place_of_the_oldest_of_its_address():
 async def test_who_has_shown_more_stays():
     evicted = []
     budget = Budget(10, 3)
-    asking, silent, upgraded = (evictable(budget.take("a"), evicted) for _ in range(3))
-    asking.rank, upgraded.rank = ASKING, UPGRADED
+    asking, first, second = (evictable(budget.take("a"), evicted) for _ in range(3))
+    asking.rank = ASKING
     budget.take("a").rank = ASKING
     budget.take("a").rank = ASKING
     budget.take("a")
-    assert [slot for slot, _ in evicted] == [silent, upgraded, asking]
+    assert [slot for slot, _ in evicted] == [first, second, asking]
 
 
 async def test_the_address_with_most_connections_makes_room_for_others():
@@ -96,3 +96,12 @@ async def test_slots_are_evicted_at_their_deadline(autojump_clock):
 
 async def test_without_deadline_there_is_nothing_to_run():
     await Budget(1, 1, 0).run()
+
+
+async def test_in_a_flood_newcomers_are_turned_away_for_a_while(autojump_clock):
+    budget = Budget(0, 1)
+    admitted = sum(budget.take("a") is not None for _ in range(1000))
+    assert admitted == 201
+    assert budget.take("b")
+    await trio.sleep(1)
+    assert budget.take("a")
