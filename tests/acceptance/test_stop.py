@@ -60,8 +60,10 @@ def test_new_requests_are_refused_while_stopping(gateway):
         client.wait_event("agent.thinking")
         gateway.process.terminate()
         client.wait_event("gateway_closing")
-        error = client.answer(client.send("agents.list"))["error"]
-        assert error["data"]["kind"] == "unavailable"
+        # The news are first; a moment later the gate is closed.
+        while "error" not in (answer := client.answer(client.send("agents.list"))):
+            time.sleep(0.01)
+        assert answer["error"]["data"]["kind"] == "unavailable"
     assert gateway.process.wait(20) == 0
 
 
