@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Final, TypeVar
@@ -52,7 +52,7 @@ class Database:
     _waiting: int = attrs.field(default=0, init=False)
     _room: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False)
     _open: set[Write] = attrs.field(factory=set, init=False)
-    _readers: list[sqlite3.Connection] = attrs.field(factory=list, init=False)
+    _readers: list[tuple[int, sqlite3.Connection]] = attrs.field(factory=list, init=False)
     _reading: trio.CapacityLimiter = attrs.field(
         factory=lambda: trio.CapacityLimiter(READERS), init=False
     )
@@ -72,7 +72,9 @@ class Database:
         Cancelled, *work* is done whole or not at all.  Raises `UnavailableError` if the
         store is down or the disk refuses; then it was not done.
         """
-        intake = await self._wait_room()
+        intake = self._intake
+        if intake is None or self._waiting >= QUEUE:
+            intake = await self._wait_room()
         write = Write(work, trio.lowlevel.current_task())
         self._put(intake, write)
 
@@ -97,9 +99,13 @@ class Database:
             )
         except UnavailableError as error:
             if isinstance(error.__cause__, sqlite3.Error) and code_of(error.__cause__) in DAMAGED:
-                # Restarts the store, which sets the file aside, if it is really so.
-                self._put(intake, Write(check, None))
+                self._doubt(intake)
             raise
+
+    def _doubt(self, intake: "SimpleQueue[Write | None]") -> None:
+        """Have the file checked; if it is damaged the store restarts and sets it aside."""
+        if intake is self._intake:
+            self._put(intake, Write(check, None))
 
     def _put(self, intake: "SimpleQueue[Write | None]", write: Write) -> None:
         self._open.add(write)
@@ -179,7 +185,7 @@ class Database:
             self._epoch += 1
             # Before the writer: the last one that closes puts the log into the file.
             while self._readers:
-                self._readers.pop().close()
+                self._readers.pop()[1].close()
             queue.put(None)
 
     def _refuse(self, writes: list[Write]) -> None:
@@ -225,10 +231,7 @@ class Database:
 
     @contextmanager
     def _reader(self, epoch: int) -> Iterator[sqlite3.Connection]:
-        try:
-            connection = self._readers.pop()
-        except IndexError:
-            connection = open_reader(self.path)
+        connection = self._idle_reader(epoch) or open_reader(self.path)
         keep = False
         try:
             yield connection
@@ -236,6 +239,17 @@ class Database:
         finally:
             # One that failed, or whose incarnation is over, is not used again.
             if keep and epoch == self._epoch:
-                self._readers.append(connection)
+                self._readers.append((epoch, connection))
             else:
                 connection.close()
+
+    def _idle_reader(self, epoch: int) -> sqlite3.Connection | None:
+        """Return a connection to the file as it is now; it may have been replaced."""
+        # Asked for forgiveness: other threads take some as well.
+        with suppress(IndexError):
+            while True:
+                born, connection = self._readers.pop()
+                if born == epoch:
+                    return connection
+                connection.close()
+        return None

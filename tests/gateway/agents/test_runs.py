@@ -1,5 +1,6 @@
 """A run outlives whoever asked, ends exactly once, and nothing untrue is told of it."""
 
+import attrs
 import pytest
 import trio
 from agent_stage import Told
@@ -420,6 +421,27 @@ async def test_a_retry_keeps_its_place_in_the_conversation(autojump_clock, stage
             "one", "ONE", "two", "TWO",
         ]  # fmt: skip
         assert stage.told.turns[-1].messages == (Said("user", "one"),)
+
+
+async def test_a_retry_that_comes_just_when_the_run_ends_gets_its_reply(autojump_clock, stage):
+    async with stage.running():
+        entry = await stage.ask("once", **KEYED)
+        # What a retry has read may be out of date when it begins.
+        run = await stage.runs._resume(attrs.evolve(entry, state="running", reply=""))
+        assert await run.wait() == entry
+        assert len(stage.told.turns) == 1
+
+
+async def test_a_retry_of_somebody_who_has_gone_finds_what_he_began(autojump_clock, stage):
+    stage.told.delay = 1.0
+    async with stage.running():
+        with trio.CancelScope() as gone:
+            gone.cancel()
+            # Past the look for its key, and cancelled while it is written down.
+            await stage.runs._begin(Ask("once", **KEYED))
+        entry = await stage.ask("once", **KEYED)
+        assert entry.reply == "ONCE"
+        assert len(await stage.sessions.list(10)) == 1
 
 
 # -- after a crash ----------------------------------------------------------------------
