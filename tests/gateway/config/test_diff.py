@@ -3,6 +3,7 @@
 import attrs
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from gateway.config.diff import Plan, plan
@@ -18,6 +19,8 @@ from gateway.config.model import (
     Token,
 )
 from gateway.config.tree import ANY, leaves, settings
+
+UNTIMED = hypothesis_settings(deadline=None)  # the machine may be busy
 
 
 def full(secret="a", **changes):
@@ -125,6 +128,7 @@ def test_a_plan_shows_no_value():
 paths = st.sampled_from([path for path, *_ in settings(full())])
 
 
+@UNTIMED
 @given(st.sets(paths))
 def test_any_set_of_changes_is_found_again_from_both_sides(which):
     new = full()

@@ -223,6 +223,13 @@ def test_a_text_that_is_no_toml_is_refused_with_the_place():
     assert refusal(set_value, "a = 1\nb = [", ("a",), 1) == "2:6: not valid TOML: Invalid value"
 
 
+def test_a_large_file_takes_fewer_changes_at_once():
+    text = "#" * 300_000
+    assert patch(text, {"gateway": {"port": 1}}).endswith("[gateway]\nport = 1\n")
+    many = {str(each): 1 for each in range(80)}
+    assert "changes more than 55 settings" in refusal(patch, text, many)
+
+
 def test_no_refusal_repeats_a_value():
     said = refusal(set_value, FILE, ("auth", "password"), {"env": "hunter2"})
     assert "hunter2" not in said

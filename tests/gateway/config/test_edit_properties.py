@@ -5,11 +5,13 @@ import copy
 import tomllib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from toml_texts import names, texts, values
 
 from gateway.config.edit import DELETE, EditError, patch, set_value, unset
+
+UNTIMED = settings(deadline=None)  # the machine may be busy
 
 
 def all_paths(table, at=()):
@@ -94,6 +96,7 @@ def text_and_path(draw):
     return text, draw(st.one_of(choices))
 
 
+@UNTIMED
 @given(text_and_path(), values)
 def test_a_value_is_set_and_every_other_line_survives(both, value):
     text, path = both
@@ -107,6 +110,7 @@ def test_a_value_is_set_and_every_other_line_survives(both, value):
     assert set_value(new, path, value) == new
 
 
+@UNTIMED
 @given(text_and_path())
 def test_a_setting_is_unset_and_every_other_line_survives(both):
     text, path = both
@@ -119,6 +123,7 @@ def test_a_setting_is_unset_and_every_other_line_survives(both):
     check_lines(text, new, path)
 
 
+@UNTIMED
 @given(texts(), st.dictionaries(names, values | st.just(DELETE), max_size=3))
 def test_a_patch_merges_as_json_merge_patch_does(text, changes):
     def merged(table, change):
@@ -135,6 +140,7 @@ def test_a_patch_merges_as_json_merge_patch_does(text, changes):
     assert without_empty(tomllib.loads(new)) == without_empty(merged(text.document, changes))
 
 
+@UNTIMED
 @given(text_and_path(), values, st.data())
 def test_edits_of_mutilated_texts_are_refused_or_right(both, value, data):
     text, path = both

@@ -5,13 +5,15 @@ import json
 import tomllib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config.load import MOST_BYTES, load
 from gateway.config.openclaw import Json5Error, import_openclaw
 from gateway.config.openclaw_values import NotTakenError, secret
 from gateway.config.secrets import _expand
+
+UNTIMED = settings(deadline=None)  # the machine may be busy
 
 WHOLE = """\
 { // mine
@@ -277,6 +279,7 @@ objects = st.recursive(
 )
 
 
+@UNTIMED
 @given(st.dictionaries(words, objects, max_size=5))
 def test_every_part_of_any_file_is_in_some_row(source):
     imported = import_openclaw(json.dumps(source))
@@ -290,6 +293,7 @@ def test_every_part_of_any_file_is_in_some_row(source):
         assert any(target == key[: len(target)] for target in attention if target), issue
 
 
+@UNTIMED
 @given(st.data())
 def test_mutilated_texts_are_refused_or_imported(data):
     start = data.draw(st.integers(0, len(WHOLE)))
