@@ -20,7 +20,8 @@ SUPERVISORS_COVERAGE = 95
 COVERAGE = 90
 """Per cent of branches.  What everything stands on must be better known than the rest."""
 
-SPELLED = ("gateway", "supervisors", "tests", "bench", "docs", "noxfile.py", "README.md")
+SPELLED = ("gateway", "supervisors", "bench", "docs", "noxfile.py", "README.md", "CONTRIBUTING.md")
+"""Not the tests, which misspell on purpose to see what is suggested."""
 
 
 @nox.session
@@ -29,7 +30,7 @@ def lint(session: nox.Session) -> None:
     session.install("-e", ".[lint]")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("codespell", *SPELLED, "CHANGELOG.md", "CONTRIBUTING.md")
+    session.run("codespell", *SPELLED)
 
 
 @nox.session
