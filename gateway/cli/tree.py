@@ -1,6 +1,5 @@
 """``gateway tree``: what runs inside of it, live."""
 
-import time
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
@@ -40,24 +39,22 @@ def tree(
         make_console().print(draw(root))
 
 
-def draw(child: Mapping[str, Any], at: float | None = None, above: Tree | None = None) -> Tree:
-    """Return the picture of a child and all below it; *at* is when it was asked for."""
-    at = time.time() if at is None else at
+def draw(child: Mapping[str, Any], age: float = 0.0, above: Tree | None = None) -> Tree:
+    """Return the picture of a child and all below it, as it was *age* seconds ago."""
     label = Text().append(clean(child["path"].rpartition("/")[2]), style="bold")
     label.append("  ").append_text(coloured(child["state"]))
     label.append(f"  {since(child['since'])}", style="dim")
     if child["restarts"]:
         label.append(f"  restarts: {child['restarts']}", style="yellow")
     if child.get("retryInMs") is not None:
-        left = child["retryInMs"] / 1000 - (time.time() - at)
-        label.append(f"  again in {duration(left)}", style="yellow")
+        label.append(f"  again in {duration(child['retryInMs'] / 1000 - age)}", style="yellow")
     if child.get("error"):
         # One from before the last restart is history.
         style = "dim" if child["state"] == "running" else "red"
         label.append(f"  {clean(child['error'])}", style=style)
     branch = Tree(label) if above is None else above.add(label)
     for each in child["children"]:
-        draw(each, at, branch)
+        draw(each, age, branch)
     return branch
 
 
@@ -65,14 +62,14 @@ async def _watch(client: Client) -> None:
     console = make_console()
     live = Live(console=console, auto_refresh=False, screen=console.is_terminal)
     with client.events("supervision.changed", "connection.*") as changes, live:
-        note, root, asked = "", await client.call("supervision.tree"), time.time()
+        note, root, asked = "", await client.call("supervision.tree"), trio.current_time()
         while True:
-            picture = draw(root, asked)
+            picture = draw(root, trio.current_time() - asked)
             live.update(Group(Text(note, style="bold red"), picture) if note else picture)
             live.refresh()
             note, changed = await _next(changes, note)
             if changed and (fresh := await _ask(client)) is not None:
-                root, asked = fresh, time.time()
+                root, asked = fresh, trio.current_time()
 
 
 async def _next(changes: Events, note: str) -> tuple[str, bool]:

@@ -84,5 +84,5 @@ def test_invalid_params_are_listed_all_of_them():
 
 
 def test_a_word_that_is_almost_right_is_suggested():
-    assert did_you_mean("sesions.list", ["sessions.list", "ping"]) == " Did you mean sessions.list?"
+    assert did_you_mean("sesion.list", ["sessions.list", "ping"]) == " Did you mean sessions.list?"
     assert did_you_mean("xyz", ["ping"]) == ""
