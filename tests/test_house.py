@@ -61,6 +61,7 @@ EXCEPTIONS = {
     (CLOCK, "gateway/announcer.py:Announcer._tick"): "the time in a tick is a stamp for clients",
     (CLOCK, "gateway/app.py:App._methods"): "system.info says since when it runs, for people",
     (CLOCK, "gateway/cli/screen.py:since"): "how long ago a stamp of another process was",
+    (CLOCK, "gateway/config/revisions.py:Revisions"): "revisions are stamped, for people",
     (CLOCK, "gateway/rpc/idempotency.py:Idempotency"): (
         "keys are kept for a day across restarts, which only the wall clock outlives"
     ),

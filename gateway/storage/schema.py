@@ -65,4 +65,16 @@ STEPS: Final[tuple[str, ...]] = (
     ) WITHOUT ROWID;
     CREATE INDEX idempotency_by_age ON idempotency (at);
     """,
+    """
+    -- *changed* is a JSON list of paths.  AUTOINCREMENT: a number is never given twice, so
+    -- that a rollback to one that has been dropped cannot lead to another.
+    CREATE TABLE config_revisions (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at REAL NOT NULL,
+        who TEXT NOT NULL,
+        hash TEXT NOT NULL,
+        changed TEXT NOT NULL,
+        text TEXT NOT NULL
+    );
+    """,
 )
