@@ -7,7 +7,6 @@ of a double are a parse error, like NaN, Infinity, lone surrogates and a depth o
 
 import re
 from collections.abc import Mapping
-from pathlib import PurePath
 from typing import Any, Final
 
 import attrs
@@ -149,8 +148,6 @@ def _plain(value: Any) -> Any:
         return dict(value)
     if isinstance(value, frozenset | set):
         return sorted(value)
-    if isinstance(value, PurePath):
-        return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 

@@ -1,7 +1,7 @@
 """Frames in, frames out."""
 
 from contextlib import suppress
-from pathlib import Path
+from types import MappingProxyType
 
 import attrs
 import orjson
@@ -116,10 +116,11 @@ def test_a_failure_has_code_kind_and_more(kind):
 def test_results_are_made_json():
     @attrs.frozen
     class Result:
-        some_path: Path
-        names: frozenset[str]
+        full_name: str
+        parts: frozenset[str]
 
-    assert encode(Result(Path("/x"), frozenset("ba"))) == b'{"somePath":"/x","names":["a","b"]}'
+    assert encode(Result("x", frozenset("ba"))) == b'{"fullName":"x","parts":["a","b"]}'
+    assert encode(MappingProxyType({"a": (1, 2)})) == b'{"a":[1,2]}'
     with pytest.raises(TypeError):
         encode({"x": object()})
 
