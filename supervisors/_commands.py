@@ -129,6 +129,7 @@ class Commands:
         if slot not in slots:
             raise Aborted(f"{slot.path} was removed")
         if blocker is not None:
+            slot.wait_for(blocker)
             raise RuntimeError(f"{slot.path} waits for {blocker.path}: restart that one")
         slot.failures = 0
         slot.held = False

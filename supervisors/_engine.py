@@ -146,7 +146,12 @@ class Engine:
         start_timeout = slot.child.start_timeout
         life = slot.begin(self)
         self.spawn(life.run, name=slot.path)
-        return await life.wait_up(start_timeout) or life
+        outcome = await life.wait_up(start_timeout)
+        if isinstance(outcome, Aborted) and slot.life is None and not self.closing.is_set():
+            # Whoever wanted it down decides what becomes of it; until then it belongs to its
+            # group, which may be taken down meanwhile.
+            slot.enter(State.STOPPED if slot.held else State.WAITING)
+        return outcome or life
 
     async def bring_up(self, slots: Iterable[Slot]) -> dict[Slot, Exception]:
         """Start children, in order where there is one; return who did not come up, and why.

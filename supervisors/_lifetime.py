@@ -64,7 +64,7 @@ class Lifetime:
         """Return when the child is asked to stop."""
         await self._stopping.wait()
 
-    def until_stopping(self) -> AbstractContextManager[trio.CancelScope]:
+    def until_stopping(self) -> "AbstractContextManager[trio.CancelScope, bool]":
         """Cancel the body, and only the body, as soon as the child is asked to stop.
 
         Accept new work inside; let work in progress finish outside.  Source: trio #147,

@@ -55,6 +55,11 @@ class Slot:
         self.state, self.since = state, unix_time()
         self.waits_for, self.retry_at = waits_for, None
 
+    def wait_for(self, sibling: "Slot") -> None:
+        """Start together with *sibling*, unless it is up or not meant to be."""
+        if self.life is None and self.state in STARTABLE:
+            self.enter(State.WAITING, sibling)
+
     def advance(self) -> trio.Event:
         """Begin a new epoch: whatever was going to happen will not."""
         self.epoch.set()
@@ -184,8 +189,14 @@ class Slots:
         return [slot for slot in self._reach(failed) if slot is failed or _movable(slot)]
 
     def waiting_for(self, slot: Slot) -> list[Slot]:
-        """Return those that start together with *slot*, in order, itself left out."""
-        return [other for other in self if other.waits_for is slot]
+        """Return those that start together with *slot*, in order, itself left out.
+
+        Who waits for one that waits belongs to them.
+        """
+        found = {slot}
+        while more := {other for other in self if other.waits_for in found} - found:
+            found |= more
+        return [other for other in self if other in found and other is not slot]
 
     def blocker(self, slot: Slot) -> Slot | None:
         """Return the sibling that has to come back before *slot* may start, if any."""
