@@ -6,7 +6,7 @@ it is asked to stop everything still is, so that the news reach everybody.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import attrs
 import trio
@@ -24,13 +24,13 @@ class Announcer:
 
     *notify* sends one line to the service manager.  *watchdog* is the number of seconds
     between two proofs of life, or `None`.  They come from a task of the event loop on
-    purpose: a blocked loop must fall silent.  *reason* returns why the gateway stops.
+    purpose: a blocked loop must fall silent.  *closing* returns what clients are told.
     """
 
     bus: Bus
     notify: Callable[[str], None]
     watchdog: float | None
-    reason: Callable[[], str]
+    closing: Callable[[], Mapping[str, object]]
 
     async def run(self, life: Lifetime) -> None:
         """Announce until asked to stop, then announce that."""
@@ -42,7 +42,7 @@ class Announcer:
                 if self.watchdog is not None:
                     nursery.start_soon(self._prove_life, self.watchdog)
         self.notify("STOPPING=1")
-        self.bus.publish("gateway_closing", {"reason": self.reason(), "restartExpectedMs": None})
+        self.bus.publish("gateway_closing", self.closing())
 
     async def _tick(self, life: Lifetime) -> None:
         due = trio.current_time()

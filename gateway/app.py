@@ -7,9 +7,10 @@ backwards the order of a stop.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 
+import attrs
 import structlog
 
 from gateway import logs
@@ -19,9 +20,14 @@ from gateway.agents.runs import Report, Runs
 from gateway.agents.sessions import Sessions
 from gateway.announcer import Announcer
 from gateway.bus import Bus
+from gateway.config.file import ConfigFile
 from gateway.config.load import Loaded, load
-from gateway.config.overrides import Override
+from gateway.config.model import Auth, Config, Logging
+from gateway.config.model import Limits as ClientLimits
 from gateway.config.paths import Paths
+from gateway.config.reload import Rejection, Reloader
+from gateway.config.revisions import Revisions
+from gateway.config.watch import Watch
 from gateway.health.metrics import Metrics
 from gateway.health.monitor import Monitor
 from gateway.health.snapshot import Part, Verdict
@@ -36,7 +42,7 @@ from gateway.methods.models import models_methods
 from gateway.methods.sessions import sessions_methods
 from gateway.methods.supervision import EventLog, Tree, supervision_methods
 from gateway.methods.system import Counts, Facts, system_methods
-from gateway.process import Exit, Process, make_notify, watchdog_interval
+from gateway.process import Process, make_notify, watchdog_interval
 from gateway.rpc.auth import Authenticator
 from gateway.rpc.client import Endpoint
 from gateway.rpc.dispatch import Dispatcher
@@ -47,15 +53,42 @@ from gateway.rpc.idempotency import Idempotency
 from gateway.rpc.lockout import Lockout
 from gateway.rpc.openrpc import document
 from gateway.rpc.router import Methods, Router
+from gateway.serving.binding import own_addresses, resolve
 from gateway.serving.connections import Connections
 from gateway.serving.http import Rpc, make_app, standard_pages
 from gateway.serving.limits import Limits
 from gateway.serving.port import Port
+from gateway.serving.sockets import Sockets
 from gateway.storage.database import Database
-from supervisors import Backoff, Child, Event, State, Supervisor
+from supervisors import Backoff, Child, Event, Lifetime, State, Supervisor
 from supervisors.watchdog import Block, watch_event_loop
 
 log = structlog.get_logger(__name__)
+
+RESTART_MS = 1_000
+"""What clients are told to wait when the gateway starts over: stopping and starting idle
+take half of it."""
+
+
+@attrs.define(eq=False)
+class Outer:
+    """What outlives an `App`: it is started over in the same process.
+
+    *log* reconfigures logging.  *rejected* is why the configuration that was to be used
+    is not.
+    """
+
+    file: ConfigFile
+    sockets: Sockets = attrs.field(factory=Sockets)
+    log: Callable[[Logging], None] = lambda _: None
+    rejected: Rejection | None = None
+
+
+async def keep_applied(life: Lifetime, apply: Callable[..., object], *parts: object) -> None:
+    """Be the child that keeps *parts* of the configuration in effect, by calling *apply*."""
+    apply(*parts)
+    life.started()
+    await life.wait_stopping()
 
 
 class App:
@@ -66,11 +99,15 @@ class App:
         loaded: Loaded,
         paths: Paths,
         environ: Mapping[str, str],
-        overrides: Sequence[Override] = (),
+        outer: Outer | None = None,
     ) -> None:
         assert loaded.config is not None, "a gateway runs on a valid configuration"
-        self.loaded, self.config = loaded, loaded.config
-        self.paths, self.overrides = paths, overrides
+        self.config, self.paths = loaded.config, paths
+        self.outer = outer or Outer(ConfigFile(paths.config, environ))
+        self.next: Loaded | None = None
+        """What to start over with, in the same process, when this has stopped."""
+        self.before: Loaded | None = None
+        """What to go back to if that does not come up."""
         limits = self.config.gateway.limits
 
         self.bus = Bus()
@@ -86,36 +123,123 @@ class App:
         self.connections = Connections(Limits.of(limits))
         self.hub = Hub(self.bus, self.connections)
 
+        self.settings = Supervisor("settings", lambda: self._applied(self.running))
         self.root = Supervisor(
-            "gateway", self.children, max_restarts=5, within=60, on_event=self._record
+            "gateway",
+            lambda: self.children(self.running),
+            max_restarts=5,
+            within=60,
+            on_event=self._record,
         )
-        self.process = Process(self.root)
+        self.process = Process(self.root, hang_up=self._hang_up)
         self.happened = EventLog()
         self.monitor = Monitor(self.bus, self.root.status, agents=self._agents)
         self.metrics = self._make_metrics()
+        self.revisions = Revisions(self.database)
+        self.reloader = Reloader(
+            loaded,
+            self.outer.file,
+            self.revisions,
+            self.bus,
+            apply=self.apply,
+            restart=self._start_over_with,
+            rejected=self.outer.rejected,
+        )
+        self.watch = Watch(
+            self.outer.file.signature,
+            lambda: self.running.reload.mode,
+            partial(self.reloader.reload, "file", again=False),
+        )
         self.dispatcher = Dispatcher(Router(self._methods()), self.gate, Idempotency(self.database))
+        self.endpoint = Endpoint(
+            self.hub, self.dispatcher, Handshake(self.authenticator, self.lockout), limits
+        )
         self.port = self._make_port()
         self.announcer = Announcer(
             self.bus,
             make_notify(environ.get("NOTIFY_SOCKET")),
             watchdog_interval(environ),
-            lambda: self.process.reason or "",
+            self._closing,
         )
 
-    def children(self) -> list[Child]:
-        """Return what runs.  The order of a stop is this list, read backwards."""
-        config = self.config
+    @property
+    def running(self) -> Config:
+        """The configuration in effect."""
+        return self.reloader.running
+
+    def children(self, config: Config) -> list[Child]:
+        """Return what runs with *config*.  The order of a stop is this list, read backwards."""
+        health = config.health
         return [
-            Child("watchdog", watch_event_loop, (config.health.loop_block_seconds, self._blocked)),
+            Child("watchdog", watch_event_loop, (health.loop_block_seconds, self._blocked)),
             Child("store", self.database.run, stop_timeout=5),
+            self.settings.as_child(),
             Child("clients", self.hub.run, stop_timeout=8),
             self.runs.supervisor.as_child(stop_timeout=4),
             # What is left of the 30 s after the others had their turn.
             Child("requests", self.gate.run, stop_timeout=22),
             Child("listener", self.port.run, (config.gateway,), backoff=Backoff(first=0.2)),
-            Child("health", self.monitor.run, (config.health.quick_seconds,)),
+            Child("health", self.monitor.run, (health.quick_seconds,)),
+            Child("reload", self.reloader.run),
+            Child("watch", self.watch.run),
             Child("announcer", self.announcer.run),
         ]
+
+    def _applied(self, config: Config) -> list[Child]:
+        """Return the children that keep a part of *config* in effect."""
+        agents = tuple(config.agents.items()), tuple(config.providers.items())
+        return [
+            Child("logging", keep_applied, (self.outer.log, config.logging)),
+            Child("agents", keep_applied, (self.catalog.apply, *agents)),
+            # Last: what is revoked cannot be given back if another part does not come up.
+            Child("auth", keep_applied, (self._authenticate, config.auth)),
+        ]
+
+    async def apply(self, config: Config) -> None:
+        """Make the tree that of *config*; raises a group if something does not come up."""
+        errors: list[Exception] = []
+        for supervisor, children in (
+            (self.root, self.children(config)),
+            (self.settings, self._applied(config)),
+        ):
+            try:
+                await supervisor.reconcile(children)
+            except ExceptionGroup as group:
+                errors += group.exceptions
+                break
+        if errors:
+            raise ExceptionGroup("the configuration did not come up", errors)
+
+    def _authenticate(self, auth: Auth) -> None:
+        """Have *auth* decide who may connect, and cut off those who no longer may."""
+        gone = self.authenticator.apply(auth)
+        self.hub.revoke(lambda principal: principal in gone)
+
+    # -- starting over ------------------------------------------------------------------
+
+    def _start_over_with(self, loaded: Loaded) -> None:
+        """Begin to stop, to start over with *loaded*; raises `BindError` if it cannot listen."""
+        assert loaded.config is not None, "nobody starts over with an invalid configuration"
+        gateway = loaded.config.gateway
+        # Before anything stops, and kept open: nobody is refused in between.
+        self.outer.sockets.listen(resolve(gateway.bind, own_addresses()), gateway.port)
+        self.next, self.before = loaded, self.reloader.current
+        self.process.stop("the configuration has changed")
+
+    def _start_over(self, reason: str) -> None:
+        """Begin to stop, to start over with what is accepted."""
+        self.next = self.reloader.current
+        self.process.stop(reason)
+
+    def _closing(self) -> Mapping[str, object]:
+        return {
+            "reason": self.process.reason or "the announcer was stopped",
+            "restartExpectedMs": RESTART_MS if self.next else None,
+        }
+
+    def _hang_up(self) -> None:
+        """Do what a SIGHUP asks for: read the configuration again."""
+        self.reloader.reload_soon("SIGHUP")
 
     # -- what the parts are told --------------------------------------------------------
 
@@ -150,22 +274,31 @@ class App:
     # -- what is made of many parts -----------------------------------------------------
 
     def _make_port(self) -> Port:
-        limits = self.config.gateway.limits
-        rpc = Rpc(self.dispatcher, self.authenticator, lambda: self.config.gateway.limits)
+        rpc = Rpc(self.dispatcher, self.authenticator, lambda: self.running.gateway.limits)
         pages = standard_pages(
             rpc,
             status=lambda: self.monitor.snapshot().status,
             ready=self._is_ready,
             metrics=self.metrics.render,
         )
-        endpoint = Endpoint(
-            self.hub, self.dispatcher, Handshake(self.authenticator, self.lockout), limits
-        )
         app = make_app(pages, self.authenticator, self.lockout)
-        return Port(endpoint.serve, app, self.connections)
+        return Port(
+            self.endpoint.serve,
+            app,
+            self.connections,
+            self.outer.sockets,
+            apply=self._limit,
+            keep=lambda: self.process.reason is None or self.next is not None,
+        )
+
+    def _limit(self, limits: ClientLimits) -> None:
+        """Have *limits* hold for connections made from now on."""
+        self.connections.apply(Limits.of(limits))
+        self.endpoint.apply(limits)
 
     def _methods(self) -> list[Methods]:
-        tree = Tree(self.root, {f"gateway/{self.runs.supervisor.name}": self.runs.supervisor})
+        nested = (self.settings, self.runs.supervisor)
+        tree = Tree(self.root, {f"gateway/{each.name}": each for each in nested})
         facts = Facts(self.paths.config, self.paths.state, time.time())
         return [
             *core_methods(lambda principal: document(self.dispatcher.router, principal)),
@@ -173,7 +306,9 @@ class App:
             agents_methods(self.catalog),
             sessions_methods(self.sessions),
             models_methods(self.catalog),
-            config_methods(lambda: self.loaded, partial(load, overrides=self.overrides)),
+            config_methods(
+                self.reloader, self.revisions, partial(load, overrides=self.outer.file.overrides)
+            ),
             health_methods(self.monitor.snapshot),
             logs_methods(logs.tail),
             metrics_methods(self.metrics.render),
@@ -183,7 +318,7 @@ class App:
                 self._counts,
                 uptime=lambda: self.monitor.uptime,
                 shutdown=self.process.stop,
-                restart=partial(self.process.stop, code=Exit.RESTART),
+                restart=self._start_over,
             ),
         ]
 

@@ -1,22 +1,29 @@
 """From a command line to a running gateway, and from its end to an exit code."""
 
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import attrs
 import structlog
 
 from gateway import logs
-from gateway.app import App
-from gateway.config import first, load
-from gateway.config.model import Config
+from gateway.app import App, Outer
+from gateway.config import first
+from gateway.config.file import ConfigFile
+from gateway.config.load import Loaded
+from gateway.config.migrate import MigrationError
+from gateway.config.migration_file import migrate_file
+from gateway.config.model import Logging
 from gateway.config.overrides import Override
 from gateway.config.paths import Paths
+from gateway.config.reload import Rejection, describe, leaves
 from gateway.config.report import render
-from gateway.config.tree import secrets
+from gateway.config.revisions import last_good
 from gateway.errors import GatewayError
 from gateway.process import Exit
 from gateway.storage.files import state_lock
@@ -24,7 +31,7 @@ from gateway.storage.files import state_lock
 log = structlog.get_logger(__name__)
 
 
-@attrs.frozen
+@attrs.define
 class Boot:
     """Everything a start needs to know from outside."""
 
@@ -32,66 +39,103 @@ class Boot:
     overrides: Sequence[Override] = ()
     environ: Mapping[str, str] = attrs.field(factory=lambda: os.environ)
     stderr: TextIO = attrs.field(factory=lambda: sys.stderr)
+    _logs: logs.Logs | None = attrs.field(default=None, init=False)
 
     def run(self) -> Exit:
         """Load the configuration, run the gateway until it stops, return the exit code."""
+        # Until Trio takes over, and between two lives: nothing runs that has to be stopped.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.STOPPED))
         try:
-            made = first.write(self.paths.config)
+            if first.write(self.paths.config):
+                self._welcome()
+            elif rewritten := migrate_file(self.paths.config):
+                self._say(f"migrated {self.paths.config}; as it was: {rewritten.backup}")
+        except MigrationError as error:
+            self.stderr.write(render([error.issue], colour=self.stderr.isatty()))
         except OSError as error:
-            return self._say(Exit.CONFIG, f"cannot write {self.paths.config}: {error.strerror}")
-        if made:
-            self._welcome()
-        loaded = load.read(self.paths.config, environ=self.environ, overrides=self.overrides)
+            return self._fail(Exit.CONFIG, f"{error.filename}: {error.strerror}")
+        return self._run(Outer(self._file(), log=self._configure_logs))
+
+    def _file(self) -> ConfigFile:
+        return ConfigFile(self.paths.config, self.environ, self.overrides)
+
+    def _run(self, outer: Outer) -> Exit:
+        loaded = outer.file.read()
         if loaded.issues:
             self.stderr.write(render(loaded.issues, colour=self.stderr.isatty()))
         if loaded.config is None:
-            return self._say(Exit.CONFIG, f"not started: {self.paths.config} is not valid")
-        return self._run(loaded, loaded.config)
-
-    def _run(self, loaded: load.Loaded, config: Config) -> Exit:
-        logs.redactor.add(secret.value for secret in secrets(config))
+            outer.rejected = Rejection(loaded.hash, tuple(map(describe, loaded.errors)))
+            loaded = self._last_good(outer.file) or loaded
+        if loaded.config is None:
+            return self._fail(Exit.CONFIG, f"not started: {self.paths.config} is not valid")
         try:
-            with state_lock(self.paths.state):
-                return self._supervise(loaded, config)
+            with state_lock(self.paths.state), closing(outer.sockets):
+                outer.log(loaded.config.logging)
+                return self._live(outer, loaded)
         except GatewayError as error:
-            return self._say(Exit.FAILED, error.message)
+            return self._fail(Exit.FAILED, error.message)
         except OSError as error:
-            return self._say(Exit.FAILED, f"{error.strerror}: {error.filename}")
-
-    def _supervise(self, loaded: load.Loaded, config: Config) -> Exit:
-        file = log_file(self.paths.state) if config.logging.file else None
-        logging = logs.configure(config.logging, file=file)
-        try:
-            return App(loaded, self.paths, self.environ, self.overrides).process.run()
-        except ExceptionGroup as group:
-            return self._fail(group)
+            return self._fail(Exit.FAILED, f"{error.filename}: {error.strerror}")
         finally:
-            logging.close()
+            if self._logs is not None:
+                self._logs.close()
 
-    def _fail(self, group: ExceptionGroup[Exception]) -> Exit:
+    def _last_good(self, file: ConfigFile) -> Loaded | None:
+        """Return the revision accepted last, if it is still valid."""
+        revision = last_good(self.paths.state / "gateway.db")
+        loaded = file.check(revision.text) if revision else None
+        if revision is None or loaded is None or loaded.config is None:
+            return None
+        self._say(f"running on revision {revision.number} until the file is mended")
+        return loaded
+
+    def _live(self, outer: Outer, loaded: Loaded) -> Exit:
+        """Run one gateway after the other, until one stops for good."""
+        before: Loaded | None = None
+        while True:
+            app = App(loaded, self.paths, self.environ, outer)
+            try:
+                app.process.run()
+            except ExceptionGroup as group:
+                if before is None or app.reloader.came_up:
+                    return self._explain(group)
+                log.exception("the new configuration did not come up; going back")
+                outer.rejected = Rejection(loaded.hash, tuple(map(_issue, leaves(group))))
+                loaded, before = before, None
+                continue
+            if app.next is None:
+                return Exit.STOPPED
+            outer.rejected = None
+            loaded, before = app.next, app.before
+
+    def _explain(self, group: ExceptionGroup[Exception]) -> Exit:
         """Say why the tree has ended; a traceback only for what nobody expected."""
         errors = leaves(group)
         if not all(isinstance(error, GatewayError) for error in errors):
             log.critical("the gateway has failed", exc_info=group)
-        return self._say(Exit.FAILED, "; ".join(map(str, errors)))
+        return self._fail(Exit.FAILED, "; ".join(map(str, errors)))
+
+    def _configure_logs(self, settings: Logging) -> None:
+        if self._logs is not None:
+            self._logs.close()
+        file = log_file(self.paths.state) if settings.file else None
+        self._logs = logs.configure(settings, file=file)
 
     def _welcome(self) -> None:
-        self.stderr.write(
-            f"gateway: wrote a first configuration to {self.paths.config}\n"
-            "gateway: talk to it from another terminal: python -m gateway chat\n"
-            "gateway: its token, for other clients: python -m gateway token\n"
-        )
+        self._say(f"wrote a first configuration to {self.paths.config}")
+        self._say("talk to it from another terminal: python -m gateway chat")
+        self._say("its token, for other clients: python -m gateway token")
 
-    def _say(self, code: Exit, message: str) -> Exit:
-        self.stderr.write(f"gateway: {message}\n")
+    def _fail(self, code: Exit, message: str) -> Exit:
+        self._say(message)
         return code
 
+    def _say(self, message: str) -> None:
+        self.stderr.write(f"gateway: {message}\n")
 
-def leaves(error: BaseException) -> Sequence[BaseException]:
-    """Return the errors inside *error*, however deep its groups are nested."""
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for each in error.exceptions for leaf in leaves(each)]
-    return [error]
+
+def _issue(error: BaseException) -> dict[str, Any]:
+    return {"path": "", "message": f"it did not come up: {error}"}
 
 
 def log_file(state: Path) -> Path:

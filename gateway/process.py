@@ -47,11 +47,12 @@ class Exit(IntEnum):
 class Process:
     """Runs *root* until it is asked to stop, by a signal or by `stop`.
 
-    *reason* is why it stops, `None` while it does not.
+    *hang_up* is called for a SIGHUP.  *reason* is why it stops, `None` while it does not.
     """
 
     root: Supervisor
     grace: float = GRACE
+    hang_up: Callable[[], None] = lambda: log.info("SIGHUP ignored")
     reason: str | None = attrs.field(default=None, init=False)
     _exit: Exit = attrs.field(default=Exit.STOPPED, init=False)
     _last_resort: threading.Timer | None = attrs.field(default=None, init=False)
@@ -83,8 +84,8 @@ class Process:
     async def _obey(self, signals: AsyncIterator[int]) -> None:
         async for number in signals:
             if number == signal.SIGHUP:
-                # A closed terminal must not end a service.
-                log.info("SIGHUP ignored")
+                # Never the end of a service: terminals send it too, when they are closed.
+                self.hang_up()
             else:
                 self.stop(signal.Signals(number).name)
 

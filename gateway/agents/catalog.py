@@ -1,6 +1,6 @@
 """Which agents there are.  The one place that a reload of the configuration changes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import attrs
 
@@ -8,6 +8,7 @@ from gateway.agents.providers import Provider
 from gateway.agents.providers.registry import make_all
 from gateway.config.model import Agent as Settings
 from gateway.config.model import Config
+from gateway.config.model import Provider as Source
 from gateway.errors import NotFoundError, UnavailableError
 from gateway.protocol.issues import did_you_mean, shorten
 
@@ -45,13 +46,15 @@ class Catalog:
     def of(cls, config: Config) -> "Catalog":
         """Return the catalog of *config*."""
         catalog = cls()
-        catalog.apply(config)
+        catalog.apply(config.agents.items(), config.providers.items())
         return catalog
 
-    def apply(self, config: Config) -> None:
-        """Have the agents and providers of *config* from now on."""
-        self.providers = make_all(config.providers)
-        self._agents = dict(config.agents)
+    def apply(
+        self, agents: Iterable[tuple[str, Settings]], providers: Iterable[tuple[str, Source]]
+    ) -> None:
+        """Have these agents and providers, by name, from now on."""
+        self.providers = make_all(dict(providers))
+        self._agents = dict(agents)
 
     def list(self) -> tuple[Agent, ...]:
         """Return all agents; the first is the default."""

@@ -1,5 +1,6 @@
 """What a change of the configuration costs: nothing, a few children, or a restart.  Pure."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -40,6 +41,31 @@ def plan(old: Config, new: Config) -> Plan:
         if not (path in before and path in after and _same(before[path][1], value)):
             (restart if field.metadata["reload"] == RESTART else hot).append(path)
     return Plan(tuple(hot), tuple(restart))
+
+
+def keeping(new: Config, old: Config, paths: Iterable[Path]) -> Config:
+    """Return *new* with the values of *old* at *paths*, which both have."""
+    for path in paths:
+        new = _with(new, path, _at(old, path))
+    return new
+
+
+def _at(value: Any, path: Path) -> Any:
+    for name in path:
+        value = value[name] if isinstance(value, Mapping) else getattr(value, str(name))
+    return value
+
+
+def _with(value: Any, path: Path, inner: Any) -> Any:
+    if not path:
+        return inner
+    name, rest = str(path[0]), path[1:]
+    changed = _with(_at(value, path[:1]), rest, inner)
+    return (
+        {**value, name: changed}
+        if isinstance(value, Mapping)
+        else attrs.evolve(value, **{name: changed})
+    )
 
 
 def _by_path(config: Config) -> dict[Path, _Setting]:

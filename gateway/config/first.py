@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 import orjson
 
-from gateway.config.model import VERSION, Agent, Gateway, Health, Limits, Logging
+from gateway.config.model import VERSION, Agent, Gateway, Health, Limits, Logging, Reload
 from gateway.config.structure import FORM
 
 _HEAD: Final = """\
@@ -67,6 +67,7 @@ def text(token: str) -> str:
         _AGENTS + "".join(_lines(Agent)),
         *_table(Logging, "logging"),
         *_table(Health, "health"),
+        *_table(Reload, "reload"),
     ]
     return "".join(sections)
 

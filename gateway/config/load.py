@@ -50,6 +50,13 @@ class Loaded:
     hash: str
     config: Config | None
     issues: tuple[Issue, ...] = ()
+    text: str = attrs.field(default="", repr=False)
+    """It may hold secrets."""
+
+    @property
+    def errors(self) -> tuple[Issue, ...]:
+        """The issues because of which there is no config."""
+        return tuple(issue for issue in self.issues if issue.severity == "error")
 
     @property
     def valid(self) -> bool:
@@ -80,7 +87,8 @@ def load(
         issues = [_placed(each, places, overrides) for each in found]
     config, ordered = _verdict(config, issues)
     lines = text.split("\n")
-    return Loaded(source, digest, config, tuple(_shown(each, source, lines) for each in ordered))
+    shown = tuple(_shown(each, source, lines) for each in ordered)
+    return Loaded(source, digest, config, shown, text)
 
 
 def read(

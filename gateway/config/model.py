@@ -329,6 +329,17 @@ class Health:
 
 
 @attrs.frozen
+class Reload:
+    """What a change of this file does while the gateway runs."""
+
+    mode: Literal["off", "hot", "restart", "hybrid"] = setting(
+        "hybrid",
+        "`off`: nothing. `hot`: what can take effect does. `restart`: start over, in the same "
+        "process. `hybrid`: hot if all of it can, else start over.",
+    )
+
+
+@attrs.frozen
 class Config:
     """Everything that can be configured."""
 
@@ -343,3 +354,4 @@ class Config:
     )
     logging: Logging = setting(attrs.Factory(Logging), "What is written down.")
     health: Health = setting(attrs.Factory(Health), "How often the gateway looks at itself.")
+    reload: Reload = setting(attrs.Factory(Reload), "What a change of this file does.")

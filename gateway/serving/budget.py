@@ -25,6 +25,8 @@ BUSY = 2
 EVICTIONS_PER_SECOND = 2000.0
 """More than this a newcomer is turned away instead, which costs a fifth: otherwise a
 flood from one address, at half a millisecond each, would keep all others waiting."""
+LONGEST_NAP = 60.0
+"""Seconds after which bounds that were infinite are looked at again."""
 EVICTION_BURST = 0.1
 """Seconds' worth of evictions that may come at once."""
 
@@ -79,14 +81,18 @@ class Budget:
     """
 
     def __init__(self, total: int, per_share: int, seconds: float = inf) -> None:
-        self._total = bound(total)
-        self._per_share = bound(per_share)
-        self._seconds = bound(seconds)
+        self.apply(total, per_share, seconds)
         self._eviction_debt = 0.0  # in evictions; shrinks with time
         self._debt_at = -inf
         # Oldest first.  Dicts, used as sets that keep their order.
         self._slots: dict[Slot, None] = {}
         self._shares: dict[str, dict[Slot, None]] = {}
+
+    def apply(self, total: int, per_share: int, seconds: float = inf) -> None:
+        """Have other bounds for slots that are taken from now on."""
+        self._total = bound(total)
+        self._per_share = bound(per_share)
+        self._seconds = bound(seconds)
 
     def __len__(self) -> int:
         """Return how many slots are taken."""
@@ -107,8 +113,6 @@ class Budget:
 
     async def run(self) -> None:
         """Evict slots whose time is over, until cancelled."""
-        if self._seconds == inf:
-            return
         while True:
             for slot in list(self._slots):
                 if slot.deadline > trio.current_time():
@@ -116,7 +120,8 @@ class Budget:
                 self._evict(slot, f"did not authenticate within {self._seconds:g} s")
             # A slot that is taken meanwhile is not due before this wakes up.
             oldest = next(iter(self._slots), None)
-            await trio.sleep(oldest.deadline - trio.current_time() if oldest else self._seconds)
+            due = oldest.deadline - trio.current_time() if oldest else self._seconds
+            await trio.sleep(min(due, LONGEST_NAP))
 
     def _biggest_share(self) -> Iterable[Slot]:
         return max(self._shares.values(), key=len)

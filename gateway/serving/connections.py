@@ -24,18 +24,24 @@ class Connections:
     """
 
     def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self.strangers = Budget(
-            limits.preauth_connections, limits.preauth_per_address, limits.handshake_seconds
-        )
+        self.strangers = Budget(0, 0)
         """Connections that have not authenticated."""
-        self.http = Budget(limits.http_connections, limits.http_per_address)
+        self.http = Budget(0, 0)
         """Connections that speak HTTP."""
+        self.apply(limits)
         self.websockets: set[WebSocket] = set()
         self.count = 0
         """Connections of any kind."""
         self._nursery: trio.Nursery | None = None
         self._flusher: Flusher | None = None
+
+    def apply(self, limits: Limits) -> None:
+        """Have *limits* hold for connections made from now on."""
+        self.limits = limits
+        self.strangers.apply(
+            limits.preauth_connections, limits.preauth_per_address, limits.handshake_seconds
+        )
+        self.http.apply(limits.http_connections, limits.http_per_address)
 
     @property
     def nursery(self) -> trio.Nursery:
@@ -84,12 +90,11 @@ class Connections:
             websocket.abort(code, reason)
 
     async def _sweep_forever(self) -> None:
-        limits = self.limits
-        periods = (limits.ping_seconds, limits.pong_seconds, limits.slow_seconds,
-                   limits.close_seconds)  # fmt: skip
-        pause = min(map(bound, periods)) / SWEEPS
         while True:
-            await trio.sleep(pause)
+            limits = self.limits
+            periods = (limits.ping_seconds, limits.pong_seconds, limits.slow_seconds,
+                       limits.close_seconds)  # fmt: skip
+            await trio.sleep(min(map(bound, periods)) / SWEEPS)
             swept = list(self.websockets)
             for start in range(0, len(swept), SWEPT_PER_STEP):
                 now = trio.current_time()

@@ -1,15 +1,18 @@
 """The child ``listener``: the one port, open while it runs."""
 
+from collections.abc import Callable
+
 import attrs
 import structlog
 import trio
 
-from gateway.config.model import Gateway
+from gateway.config.model import Gateway, Limits
 from gateway.serving.admission import Admission
-from gateway.serving.binding import open_listeners, own_addresses, resolve, served_names
+from gateway.serving.binding import own_addresses, resolve, served_names
 from gateway.serving.connections import Connections
 from gateway.serving.doorkeeper import App
 from gateway.serving.listener import Handler, serve
+from gateway.serving.sockets import Sockets
 from supervisors import Lifetime
 
 log = structlog.get_logger(__name__)
@@ -19,12 +22,17 @@ log = structlog.get_logger(__name__)
 class Port:
     """Accepts connections for *handler* and *http*; they live on in *connections*.
 
-    *addresses* are those listened on, as ``host:port``; empty while it does not run.
+    *apply* is told the limits of every start.  The *sockets* stay open after an orderly
+    stop if *keep* says so: nobody is refused while a listener is replaced.  *addresses*
+    are those listened on, as ``host:port``; empty while it does not run.
     """
 
     handler: Handler
     http: App
     connections: Connections
+    sockets: Sockets
+    apply: Callable[[Limits], None]
+    keep: Callable[[], bool]
     addresses: tuple[str, ...] = attrs.field(default=(), init=False)
 
     async def run(self, life: Lifetime, gateway: Gateway) -> None:
@@ -32,28 +40,33 @@ class Port:
 
         Raises `gateway.serving.binding.BindError` if that is not possible.
         """
-        own = own_addresses()
-        listeners = open_listeners(resolve(gateway.bind, own), gateway.port)
+        own, orderly = own_addresses(), False
+        listeners = self.sockets.listen(resolve(gateway.bind, own), gateway.port)
         try:
-            self.addresses = tuple(map(_name, listeners))
-            life.describe(lambda: {"addresses": self.addresses})
-            log.info("listening", addresses=self.addresses)
-            admission = Admission(
-                served_names(listeners, own, gateway.hosts), frozenset(gateway.origins)
-            )
+            self.sockets.close(but=listeners)
+            self.apply(gateway.limits)
+            self._announce(life, listeners)
+            names = served_names(listeners, own, gateway.hosts)
             with life.until_stopping():
                 await serve(
                     self.handler,
                     listeners,
-                    admission=admission,
+                    admission=Admission(names, frozenset(gateway.origins)),
                     http=self.http,
                     connections=self.connections,
                     task_status=life,
                 )
+            orderly = True
         finally:
             self.addresses = ()
-            for listener in listeners:
-                listener.socket.close()
+            if not (orderly and self.keep()):
+                # After a crash too: what is wrong may be the socket.
+                self.sockets.close()
+
+    def _announce(self, life: Lifetime, listeners: list[trio.SocketListener]) -> None:
+        self.addresses = tuple(map(_name, listeners))
+        life.describe(lambda: {"addresses": self.addresses})
+        log.info("listening", addresses=self.addresses)
 
 
 def _name(listener: trio.SocketListener) -> str:

@@ -10,7 +10,7 @@ from supervisors.testing import running
 @contextmanager
 def announcing(watchdog=None):
     said, lines, bus = [], [], Bus()
-    announcer = Announcer(bus, lines.append, watchdog, lambda: "SIGTERM")
+    announcer = Announcer(bus, lines.append, watchdog, lambda: {"reason": "SIGTERM"})
     with bus.listening(lambda news: said.append((trio.current_time(), news.spec.name, news.data))):
         yield announcer, said, lines
 
@@ -20,7 +20,7 @@ async def test_it_reports_ready_then_stopping_and_tells_the_clients(autojump_clo
         async with running(announcer.run):
             assert lines == ["READY=1"]
         assert lines == ["READY=1", "STOPPING=1"]
-        assert said[-1][1:] == ("gateway_closing", {"reason": "SIGTERM", "restartExpectedMs": None})
+        assert said[-1][1:] == ("gateway_closing", {"reason": "SIGTERM"})
 
 
 async def test_ticks_come_every_30_seconds_without_drift(autojump_clock):
