@@ -102,6 +102,7 @@ class Broken:
         return bool({(self.rule, self.path), (self.rule, self.place)} & EXCEPTIONS.keys())
 
 
+@cache
 def _broken(name: str) -> list[Broken]:
     return [
         Broken(name, module.path, module.place(line), f"{module.path}:{line}: {text}")
