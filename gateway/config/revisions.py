@@ -77,7 +77,9 @@ class Revisions:
 
     async def get(self, number: int) -> Revision:
         """Return one revision with its text; raises `NotFoundError`."""
-        found = await self._database.read(lambda sql: _get(sql, number))
+        # SQLite raises for what has more than 64 bits.
+        known = 0 < number < 2**63
+        found = await self._database.read(lambda sql: _get(sql, number)) if known else None
         if found is None:
             raise NotFoundError(
                 f"no revision {number}; config.revisions lists the last {KEPT} that are kept"
