@@ -62,25 +62,29 @@ async def _watch(client: Client) -> None:
     console = make_console()
     live = Live(console=console, auto_refresh=False, screen=console.is_terminal)
     with client.events("supervision.changed", "connection.*") as changes, live:
-        note, root, asked = "", await client.call("supervision.tree"), trio.current_time()
+        root, asked = await client.call("supervision.tree"), trio.current_time()
+        note, stale = "", False
         while True:
             picture = draw(root, trio.current_time() - asked)
             live.update(Group(Text(note, style="bold red"), picture) if note else picture)
             live.refresh()
             note, changed = await _next(changes, note)
-            if changed and (fresh := await _ask(client)) is not None:
-                root, asked = fresh, trio.current_time()
+            stale = stale or changed
+            if stale and client.connected and (fresh := await _ask(client)) is not None:
+                root, asked, stale = fresh, trio.current_time(), False
 
 
 async def _next(changes: Events, note: str) -> tuple[str, bool]:
     """Wait for a change or the next redraw; return what to say, and whether to ask again."""
+    event = None
     with trio.move_on_after(REDRAW):
         event = await anext(changes)
-        if event.name == "connection.lost":
-            return clean(f"connection lost: {event.data['reason']}"), False
-        await trio.sleep(SETTLE)
-        return "", True
-    return note, False
+    if event is None:
+        return note, False
+    if event.name == "connection.lost":
+        return clean(f"connection lost: {event.data['reason']}"), False
+    await trio.sleep(SETTLE)
+    return "", True
 
 
 async def _ask(client: Client) -> dict[str, Any] | None:
