@@ -94,8 +94,16 @@ async def test_slots_are_evicted_at_their_deadline(autojump_clock):
         nursery.cancel_scope.cancel()
 
 
-async def test_without_deadline_there_is_nothing_to_run():
-    await Budget(1, 1, 0).run()
+async def test_a_deadline_may_come_later(autojump_clock):
+    budget, evicted = Budget(1, 1, 0), []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(budget.run)
+        await trio.sleep(1000)
+        budget.apply(1, 1, 10)
+        budget.take("a").evict = evicted.append
+        await trio.sleep(100)
+        nursery.cancel_scope.cancel()
+    assert evicted == ["did not authenticate within 10 s"]
 
 
 async def test_in_a_flood_newcomers_are_turned_away_for_a_while(autojump_clock):
