@@ -103,7 +103,7 @@ def test_damaged_files_never_overwrite_each_other(path):
 
 
 def everything(path):
-    connection = sqlite3.connect(path)
+    connection = opening.open_reader(path)
     try:
         return connection.execute("SELECT text FROM notes ORDER BY id").fetchall()
     finally:
@@ -129,6 +129,15 @@ def test_any_damage_ends_in_a_database_that_works_and_the_old_file_kept(path, se
     assert everything(path)[-1] == ("new",)
     if opened.set_aside is not None:
         assert opened.set_aside.read_bytes() == content
+
+
+def test_a_damaged_text_does_not_hide_the_rows_beside_it(path):
+    make(path, 3)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"note 1 note", b"note \xff note", 1))
+    opening.open_writer(path, STEPS).connection.close()
+    texts = [text for (text,) in everything(path)]
+    assert [text[:6] for text in texts] == ["note 0", "note �", "note 2"]
 
 
 def test_a_check_that_takes_too_long_is_given_up_and_the_file_used(path, monkeypatch):
