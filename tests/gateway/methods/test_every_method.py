@@ -41,7 +41,8 @@ PROMISED = {
     },
     "admin": {
         "supervision.restart", "supervision.stop", "supervision.start", "system.shutdown",
-        "system.restart",
+        "system.restart", "config.set", "config.patch", "config.reload", "config.revisions",
+        "config.rollback",
     },
 }  # fmt: skip
 """Source: protocol, "Methods"."""
