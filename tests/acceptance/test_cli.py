@@ -297,6 +297,26 @@ def test_ctrl_c_cancels_the_run_and_the_conversation_goes_on(beside):
     ]
 
 
+def test_a_question_survives_a_crash_of_the_gateway(beside):
+    command = [sys.executable, "-m", "gateway", "chat", "--agent", "slow", "--json"]
+    asking = subprocess.Popen(
+        [*command, "-m", "a b c"], env=beside.environment(), stdout=subprocess.PIPE
+    )
+    with asking, beside.gateway.client() as client:
+        while not (sessions := client.call("sessions.list")["sessions"]):
+            time.sleep(0.05)
+        beside.gateway.process.kill()
+        beside.gateway.process.wait()
+        beside.gateway.start()
+        reply = json.loads(asking.communicate(timeout=60)[0])
+    assert asking.returncode == 0
+    assert reply["reply"].startswith("Echo: a b c")
+    assert reply["sessionId"] == sessions[0]["id"]
+    params = json.dumps({"sessionId": reply["sessionId"]})
+    messages = beside.json("call", "sessions.history", "--params", params)["messages"]
+    assert [each["role"] for each in messages] == ["user", "assistant"]
+
+
 def test_the_log_can_be_read_and_followed(beside):
     assert any("listening" in line for line in beside.run("logs").stdout.splitlines())
     entries = [json.loads(line) for line in beside.run("logs", "--json").stdout.splitlines()]
