@@ -77,7 +77,7 @@ class Commands:
         if not isinstance(outcome, Exception):
             return outcome.value
         if not isinstance(outcome, Aborted):
-            self._engine.slots.drop(slot)
+            self._engine.forget(slot)
         raise outcome
 
     async def stop(self, name: str) -> None:
@@ -102,14 +102,9 @@ class Commands:
             async with slot.lock:
                 if slot in self._engine.slots:
                     await self._engine.halt(slot, State.STOPPED)
-                    self._engine.slots.drop(slot)
-            self._engine.spawn(self._release, slot, name=f"{slot.path} (release)")
+                    self._engine.forget(slot)
 
         await self.perform(operation)
-
-    async def _release(self, removed: Slot) -> None:
-        async with removed.lock:
-            await self._engine.bring_up(self._engine.slots.waiting_for(removed))
 
     async def restart(self, name: str) -> None:
         """Replace the incarnation of a child, and of those that restart with it."""

@@ -209,11 +209,21 @@ class Engine:
             await slot.life.stop()
         slot.advance()  # it may have crashed before it was asked: nobody is to act on that
         if slot.temporary:
-            self.slots.drop(slot)
+            self.forget(slot)
         elif self.closing.is_set():
             slot.enter(State.STOPPED)
         else:
             slot.enter(into, waits_for)
+
+    def forget(self, slot: Slot) -> None:
+        """Drop a slot; those that wait for it are started without it."""
+        self.slots.drop(slot)
+        if self.slots.waiting_for(slot) and not self.closing.is_set():
+            self.spawn(self._release, slot, name=f"{slot.path} (release)")
+
+    async def _release(self, forgotten: Slot) -> None:
+        async with forgotten.lock:
+            await self.bring_up(self.slots.waiting_for(forgotten))
 
     # -- recovery ---------------------------------------------------------------------
 
@@ -222,7 +232,7 @@ class Engine:
         if slot.replacing:
             slot.enter(State.WAITING)
         elif slot.temporary:
-            self.slots.drop(slot)
+            self.forget(slot)
         elif slot.child.restart is Restart.TRANSIENT and error is None:
             slot.failures = 0
             slot.enter(State.FINISHED)

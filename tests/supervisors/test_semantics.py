@@ -645,6 +645,19 @@ async def test_29_a_refused_restart_of_one_that_backs_off_makes_it_wait(stage, a
         assert states(supervisor) == {"a": "running", "b": "running"}
 
 
+async def test_27_stopping_a_temporary_child_releases_those_that_wait_for_it(stage, autojump_clock):
+    """It is forgotten then, so nobody else would.  Found by the fuzz in 6 000 scenarios."""
+    stage.slow_start["t"] = 5
+    children = [stage.child("t", restart=Restart.TEMPORARY), stage.child("b")]
+    async with stage.up([], strategy=Strategy.ONE_FOR_ALL) as supervisor:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(supervisor.reconcile, children)
+            await trio.sleep(1)
+            await supervisor.stop("t")
+        await stage.settle()
+        assert states(supervisor) == {"b": "running"}
+
+
 async def test_30_a_cancellation_right_after_the_last_child_ended_is_no_crash(
     stage, autojump_clock
 ):
