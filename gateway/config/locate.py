@@ -25,14 +25,16 @@ KEYS: Final = 20_000
 DIGITS: Final = 64
 """Most digits of a number; Python refuses to read thousands."""
 
-_SPACE: Final = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*+")
+# Possessive quantifiers stand on single characters only, never on groups: Python before
+# 3.11.5 matches those wrongly (gh-106052).  The alternatives exclude each other instead.
+_SPACE: Final = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*")
 _BLANK: Final = re.compile(r"[ \t]*+")
-_PART: Final = re.compile(r"""[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\[^\n])*+"|'[^'\n]*+'""")
+_PART: Final = re.compile(r"""[A-Za-z0-9_-]++|"(?:[^"\\\n]++|\\[^\n])*"|'[^'\n]*+'""")
 _STRING: Final = re.compile(
     r"""
-    "{3} (?: \\. | (?!"{3}) [^\\] )*+ "{3,5}
-    | '{3} (?: (?!'{3}) . )*+ '{3,5}
-    | " (?!"") (?: [^"\\\n] | \\[^\n] )*+ "
+    "{3} (?: \\. | [^"\\]++ | "(?!"") )* "{3,5}
+    | '{3} (?: [^']++ | '(?!'') )* '{3,5}
+    | " (?!"") (?: [^"\\\n]++ | \\[^\n] )* "
     | ' (?!'') [^'\n]*+ '
     """,
     re.DOTALL | re.VERBOSE,

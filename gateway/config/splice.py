@@ -223,7 +223,9 @@ def _put_section(layout: Layout, parent: Names, path: Names, value: Mapping[str,
 
 def _section_lines(layout: Layout, path: Names, value: Mapping[str, Any]) -> Iterable[str]:
     """Return the sections of the table *path*, each without an empty line between."""
-    pairs = {(name,): each for name, each in value.items() if not isinstance(each, Mapping)}
+    pairs: dict[Names, Any] = {
+        (name,): each for name, each in value.items() if not isinstance(each, Mapping)
+    }
     tables = {name: each for name, each in value.items() if isinstance(each, Mapping)}
     if pairs or not tables:
         yield f"[{render_names(path)}]{layout.newline}{_lines(layout, pairs, '')}"
