@@ -51,7 +51,8 @@ def open_writer(path: Path, steps: Sequence[str]) -> Opened:
     """Return the connection that writes, with all *steps* taken.
 
     A damaged file is renamed, never overwritten, and a new one made.  Raises `NewerError`,
-    `OSError`, or `sqlite3.Error` for what is not damage (no space, no permission).
+    `OSError`, or `sqlite3.Error` for what is not damage: no space, no permission, or the
+    format of a later SQLite, which a damaged header may look like.  The file is left alone.
     """
     make_private_directory(path.parent)
     try:

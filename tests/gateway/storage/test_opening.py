@@ -111,7 +111,7 @@ def everything(path):
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("GATEWAY_TEST_DAMAGES", "30"))))
-def test_any_damage_ends_in_a_database_that_works_and_the_old_file_kept(path, seed):
+def test_any_damage_ends_in_a_database_that_works_or_a_refusal_and_the_old_file_kept(path, seed):
     rng = random.Random(seed)
     make(path, 300)
     content = bytearray(path.read_bytes())
@@ -122,13 +122,31 @@ def test_any_damage_ends_in_a_database_that_works_and_the_old_file_kept(path, se
         at = rng.randrange(len(content) // 4096) * 4096 + rng.randrange(100)
         content[at : at + 8] = rng.randbytes(8)
     path.write_bytes(content)
-    opened = opening.open_writer(path, STEPS)
+    try:
+        opened = opening.open_writer(path, STEPS)
+    except (opening.NewerError, sqlite3.OperationalError):
+        # Looks like the work of a later version: refused, and nothing is lost.
+        assert path.read_bytes() == content
+        return
     with opened.connection:
         opened.connection.execute("INSERT INTO notes (text) VALUES ('new')")
     opened.connection.close()
     assert everything(path)[-1] == ("new",)
     if opened.set_aside is not None:
         assert opened.set_aside.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("at", "why"), [(18, "readonly"), (47, "unsupported file format"), (61, "version 327681")]
+)
+def test_a_header_that_a_later_version_may_have_written_is_refused_and_kept(path, at, why):
+    make(path, 3)
+    content = bytearray(path.read_bytes())
+    content[at] = 5
+    path.write_bytes(content)
+    with pytest.raises((opening.NewerError, sqlite3.OperationalError), match=why):
+        opening.open_writer(path, STEPS)
+    assert path.read_bytes() == content
 
 
 def test_a_damaged_text_does_not_hide_the_rows_beside_it(path):
