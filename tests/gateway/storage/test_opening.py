@@ -3,6 +3,7 @@
 import os
 import random
 import sqlite3
+from contextlib import closing
 
 import pytest
 from notes_table import STEPS
@@ -124,21 +125,18 @@ def test_any_damage_ends_in_a_database_that_works_or_a_refusal_and_the_old_file_
     path.write_bytes(content)
     try:
         opened = opening.open_writer(path, STEPS)
+        with closing(opened.connection) as connection:
+            connection.execute("INSERT INTO notes (text) VALUES ('new')")
     except (opening.NewerError, sqlite3.OperationalError):
         # Looks like the work of a later version: refused, and nothing is lost.
         assert path.read_bytes() == content
         return
-    with opened.connection:
-        opened.connection.execute("INSERT INTO notes (text) VALUES ('new')")
-    opened.connection.close()
     assert everything(path)[-1] == ("new",)
     if opened.set_aside is not None:
         assert opened.set_aside.read_bytes() == content
 
 
-@pytest.mark.parametrize(
-    ("at", "why"), [(18, "readonly"), (47, "unsupported file format"), (61, "version 327681")]
-)
+@pytest.mark.parametrize(("at", "why"), [(47, "unsupported file format"), (61, "version 327681")])
 def test_a_header_that_a_later_version_may_have_written_is_refused_and_kept(path, at, why):
     make(path, 3)
     content = bytearray(path.read_bytes())
@@ -146,6 +144,18 @@ def test_a_header_that_a_later_version_may_have_written_is_refused_and_kept(path
     path.write_bytes(content)
     with pytest.raises((opening.NewerError, sqlite3.OperationalError), match=why):
         opening.open_writer(path, STEPS)
+    assert path.read_bytes() == content
+
+
+def test_a_header_that_says_that_only_later_versions_may_write_is_believed(path):
+    make(path, 3)
+    content = bytearray(path.read_bytes())
+    content[18] = 5
+    path.write_bytes(content)
+    connection = opening.open_writer(path, STEPS).connection
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        connection.execute("INSERT INTO notes (text) VALUES ('new')")
+    connection.close()
     assert path.read_bytes() == content
 
 
