@@ -11,11 +11,10 @@ from gateway.config.documents import assigned, find, has, removed, same, trimmed
 from gateway.config.guard import GuardError, guarded, is_setting
 from gateway.config.issues import Issue, Path
 from gateway.config.layout import Layout, lay_out
-from gateway.config.load import _parse as parse
-from gateway.config.load import _RejectedError as RejectedError
 from gateway.config.locate import DEPTH
 from gateway.config.render import render
 from gateway.config.splice import Names, Raw, SpliceError, cut, put, replace
+from gateway.config.text import RejectedError, parse
 from gateway.errors import GatewayError
 
 DELETE: Final = {"$delete": True}

@@ -6,8 +6,8 @@ from typing import Any, Final
 import pyjson5
 
 from gateway.config.issues import Issue
-from gateway.config.load import MOST_BYTES
 from gateway.config.locate import DEPTH
+from gateway.config.text import MOST_BYTES
 from gateway.errors import GatewayError
 
 _NEAR: Final = re.compile(r"(.*) near (\d+)(.*)", re.DOTALL)

@@ -12,8 +12,8 @@ from typing import Any, Final
 import attrs
 
 from gateway.config.issues import Path
-from gateway.config.load import _parse as parse
-from gateway.config.locate import Outline, _Scan
+from gateway.config.locate import Outline, Scan
+from gateway.config.text import parse
 
 _BLANK: Final = re.compile(r"[ \t]*")
 _COMMENT: Final = re.compile(r"[ \t]*#")
@@ -49,7 +49,7 @@ class Section:
     pairs: tuple[Pair, ...]
 
 
-class _Spans(_Scan):
+class _Spans(Scan):
     """Walks like `locate` does and notes where what begins and ends."""
 
     def __init__(self, text: str) -> None:
@@ -145,7 +145,7 @@ class Layout:
 
 
 def lay_out(text: str, newline: str = "") -> Layout:
-    """Return the layout of *text*; raises as `load.parse` does if it is not valid TOML.
+    """Return the layout of *text*; raises as `text.parse` does if it is not valid TOML.
 
     *newline* is what its lines end with, where that is known from before an edit.
     """

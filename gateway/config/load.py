@@ -6,8 +6,6 @@ they cannot disagree.
 """
 
 import hashlib
-import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Any, Final
@@ -17,26 +15,18 @@ import attrs
 from gateway.config.checks import check
 from gateway.config.excerpt import excerpt
 from gateway.config.files import read_bounded
-from gateway.config.issues import Issue, Path
-from gateway.config.locate import BoundError, Outline, Position, outline
+from gateway.config.issues import Issue
+from gateway.config.locate import Outline
 from gateway.config.model import Config
 from gateway.config.overrides import Override, apply_overrides
 from gateway.config.secrets import References, resolve
 from gateway.config.structure import structure
+from gateway.config.text import MOST_BYTES, START, RejectedError, decoded, parse, placed_at
 from gateway.config.tree import secrets
 from gateway.logs import redactor
 
-MOST_BYTES: Final = 1024 * 1024
-"""Largest file; the biggest sensible one has a few hundred KiB of prompts."""
-
 MOST_ISSUES: Final = 100
 """Most issues reported; whoever has more begins with these."""
-
-START: Final = Position(1, 1)
-"""Where a text begins."""
-
-_NEVER: Final = re.compile("[\0\ud800-\udfff]")
-_PLACE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)\Z")
 
 
 @attrs.frozen
@@ -79,8 +69,8 @@ def load(
     config = None
     digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
     try:
-        places, document = _parse(text)
-    except _RejectedError as error:
+        places, document = parse(text)
+    except RejectedError as error:
         issues = [error.issue]
     else:
         config, found = _understand(document, references, overrides)
@@ -101,9 +91,9 @@ def read(
     source = str(path)
     try:
         found = read_bounded(path, MOST_BYTES)
-        text = _decoded(found.content)
+        text = decoded(found.content)
     except ValueError as error:
-        issue = error.issue if isinstance(error, _RejectedError) else Issue(str(error))
+        issue = error.issue if isinstance(error, RejectedError) else Issue(str(error))
         return Loaded(source, "", None, (attrs.evolve(issue, source=source),))
     references = References(environ, path.parent)
     loaded = load(text, source, references=references, overrides=overrides)
@@ -114,65 +104,6 @@ def read(
     if found.exposed and any(each.kind == "value" for each in secrets(loaded.config)):
         loaded = attrs.evolve(loaded, issues=(*loaded.issues, _exposed(source)))
     return loaded
-
-
-class _RejectedError(ValueError):
-    """The text is no document at all; *issue* says why."""
-
-    def __init__(self, message: str, position: Position, hint: str = "", path: Path = ()) -> None:
-        super().__init__(message)
-        self.issue = _at(Issue(message, path, hint), position)
-
-
-def _parse(text: str) -> tuple[Outline, dict[str, Any]]:
-    """Return the document with the places of its keys; raises `_RejectedError`."""
-    _check_text(text)
-    try:
-        places = outline(text)
-    except BoundError as error:
-        raise _RejectedError(str(error), error.position) from None
-    try:
-        return places, tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _syntax_error(str(error), text, places) from None
-
-
-def _check_text(text: str) -> None:
-    # A character has one byte at least, so this is cheap before it is exact.
-    if len(text) > MOST_BYTES or len(text.encode(errors="replace")) > MOST_BYTES:
-        raise _RejectedError(f"is larger than {MOST_BYTES} bytes", START)
-    if text.startswith("\ufeff"):
-        raise _RejectedError("begins with a byte order mark", START, "save it as UTF-8 without one")
-    if found := _NEVER.search(text):
-        line = text.count("\n", 0, found.start()) + 1
-        column = found.start() - text.rfind("\n", 0, found.start())
-        raise _RejectedError(
-            "has a character that no text has", Position(line, column), "is it a binary file?"
-        )
-
-
-def _decoded(content: bytes) -> str:
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        good = content[: error.start].decode()
-        position = Position(good.count("\n") + 1, len(good) - good.rfind("\n"))
-        raise _RejectedError("is not valid UTF-8", position, "save it as UTF-8") from None
-
-
-def _syntax_error(said: str, text: str, places: Outline) -> _RejectedError:
-    message = _PLACE.sub("", said)
-    if message.startswith("Cannot") and places.repeated:
-        path, position = next(iter(places.repeated.items()))
-        again = f"is there twice, first in line {places.keys[path].line}"
-        return _RejectedError(again, position, path=path)
-    found = _PLACE.search(said)
-    if found and found[1]:
-        position = Position(int(found[1]), int(found[2]))
-    else:
-        # At the end of the document: better say where what never ends has begun.
-        position = places.stopped or Position(text.count("\n") + 1, 1)
-    return _RejectedError(f"not valid TOML: {message}", position)
 
 
 def _understand(
@@ -191,11 +122,7 @@ def _placed(issue: Issue, places: Outline, overrides: Sequence[Override]) -> Iss
         if override.path == issue.path[: len(override.path)]:
             return attrs.evolve(issue, source=override.origin)
     # What is missing from the top of the file is missing from its first line.
-    return _at(issue, places.nearest(issue.path) or START)
-
-
-def _at(issue: Issue, position: Position) -> Issue:
-    return attrs.evolve(issue, line=position.line, column=position.column, width=position.width)
+    return placed_at(issue, places.nearest(issue.path) or START)
 
 
 def _shown(issue: Issue, source: str, lines: Sequence[str]) -> Issue:
@@ -214,7 +141,7 @@ def _verdict(
     errors = [each for each in ordered if each.severity == "error"]
     if len(errors) > MOST_ISSUES:
         more = Issue("there are more errors than these")
-        return None, (*errors[:MOST_ISSUES], _at(more, START))
+        return None, (*errors[:MOST_ISSUES], placed_at(more, START))
     return None if errors else config, ordered
 
 

@@ -90,7 +90,7 @@ def outline(text: str) -> Outline:
 
     Raises `BoundError` if the text is too deep or has too many keys.
     """
-    scan = _Scan(text)
+    scan = Scan(text)
     try:
         scan.document()
     except _LostError:
@@ -98,7 +98,7 @@ def outline(text: str) -> Outline:
     return Outline(scan.keys, scan.repeated)
 
 
-class _Scan:
+class Scan:
     """A cursor over the text.  Paths are those of the parsed document."""
 
     def __init__(self, text: str) -> None:

@@ -17,7 +17,6 @@ import attrs
 from gateway.config.documents import assigned, find, has, removed, same, trimmed
 from gateway.config.issues import Issue, Path, render_path
 from gateway.config.layout import Layout, lay_out
-from gateway.config.load import _RejectedError as RejectedError
 from gateway.config.model import VERSION
 from gateway.config.splice import (
     Names,
@@ -29,6 +28,7 @@ from gateway.config.splice import (
     replace,
     with_empty_line,
 )
+from gateway.config.text import RejectedError
 from gateway.errors import GatewayError
 
 _VERSION: Final = ("version",)

@@ -15,8 +15,8 @@ import attrs
 
 from gateway.config.files import read_bounded
 from gateway.config.issues import Issue
-from gateway.config.load import MOST_BYTES
 from gateway.config.migrate import Migrated, MigrationError, migrate
+from gateway.config.text import MOST_BYTES
 from gateway.storage.files import PRIVATE_FILE, atomic_write, sync_directory
 
 MOST_BACKUPS: Final = 100

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.config.load import MOST_BYTES, load
+from gateway.config.load import load
 from gateway.config.openclaw import Json5Error, import_openclaw
 from gateway.config.openclaw_values import NotTakenError, secret
 from gateway.config.secrets import _expand
+from gateway.config.text import MOST_BYTES
 
 UNTIMED = settings(deadline=None)  # the machine may be busy
 
