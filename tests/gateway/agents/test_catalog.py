@@ -66,7 +66,7 @@ def test_a_fresh_configuration_has_one_agent_that_echoes():
 def test_a_reload_changes_whom_one_finds_and_nobody_who_was_found():
     catalog = Catalog.of(CONFIG)
     before = catalog.find("home")
-    catalog.apply(Config(agents={"home": Agent()}))
+    catalog.apply({"home": Agent()}.items(), ())
     assert before.provider == Echo(1.0)
     assert catalog.find("home").provider == Echo()
     with pytest.raises(NotFoundError):
