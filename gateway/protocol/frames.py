@@ -29,6 +29,9 @@ MOST_VALUES: Final = 20_000
 work: a megabyte of empty lists keeps the event loop busy for 200 ms, most of which goes
 into Python's search for cycles."""
 
+_DEEP: Final = re.compile(r"[\[{]{1025}")
+"""What the parser refuses as nested too deeply, seen without counting what is in it."""
+
 _STRINGS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 POSITIONAL: Final = "params: must be an object; positional params are not supported, use names"
@@ -90,6 +93,8 @@ def parse(raw: str | bytes) -> Any:
 
 def _check_values(text: str) -> None:
     """Refuse JSON of more than `MOST_VALUES` values; what stands in strings does not count."""
+    if _DEEP.search(text):
+        raise ParseError("nested too deeply")
     if _structure_of(text) > MOST_VALUES and _structure_of(_STRINGS.sub("", text)) > MOST_VALUES:
         raise ParseError(f"more than {MOST_VALUES} values in one frame", kind="too-large")
 

@@ -42,16 +42,16 @@ FRAMES = [
 
 
 @pytest.mark.parametrize(("frame", "kind"), [f[1:] for f in FRAMES], ids=[f[0] for f in FRAMES])
-def test_a_bad_frame_is_answered_and_the_connection_survives(running, frame, kind):
-    with running.client() as client:
+def test_a_bad_frame_is_answered_and_the_connection_survives(shared, frame, kind):
+    with shared.client() as client:
         client.socket.send(frame)
         error = client.read()["error"]
         assert error["data"]["kind"] in ({kind} if kind else {"parse-error", "invalid-params"})
         client.call("ping")
 
 
-def test_all_wrong_params_are_named_at_once(running):
-    with running.client() as client, pytest.raises(RefusedError) as caught:
+def test_all_wrong_params_are_named_at_once(shared):
+    with shared.client() as client, pytest.raises(RefusedError) as caught:
         client.call("agent.run", {"mesage": "x", "agentId": 5})
     paths = {issue["path"] for issue in caught.value.error["data"]["issues"]}
     assert paths == {"message", "mesage", "agentId"}
@@ -125,8 +125,8 @@ def flood(sock, chunks):
     ],
     ids=["announced 2^63-1", "too large", "invalid UTF-8", "unmasked", "endless fragments"],
 )
-def test_a_hostile_frame_closes_its_connection_and_no_other(running, chunks, codes):
-    with running.client() as other, raw(running) as sock:
+def test_a_hostile_frame_closes_its_connection_and_no_other(shared, chunks, codes):
+    with shared.client() as other, raw(shared) as sock:
         flood(sock, chunks)
         assert close_code(sock) in codes
         other.call("ping")
@@ -178,16 +178,16 @@ def close_code_or_none(sock):
         ({"Host": None}, "400"),
     ],
 )
-def test_a_foreign_page_gets_no_socket(running, headers, status):
-    sock, answer = handshake(running, **headers)
+def test_a_foreign_page_gets_no_socket(shared, headers, status):
+    sock, answer = handshake(shared, **headers)
     sock.close()
     assert status in answer or (status == "400" and "421" in answer)
 
 
-def test_credentials_in_the_query_are_refused(running):
+def test_credentials_in_the_query_are_refused(shared):
     from websockets.sync.client import connect
 
-    with pytest.raises(InvalidStatus) as caught, connect(f"{running.url}?token={TOKEN}"):
+    with pytest.raises(InvalidStatus) as caught, connect(f"{shared.url}?token={TOKEN}"):
         pass
     assert caught.value.response.status_code == 400
 
@@ -212,8 +212,8 @@ def test_five_wrong_tokens_lock_the_address_out_but_not_who_is_in(running):
         inside.call("ping")
 
 
-def test_anything_before_connect_is_refused(running):
-    with running.open() as client:
+def test_anything_before_connect_is_refused(shared):
+    with shared.open() as client:
         error = client.answer(client.send("agents.list"))["error"]
         assert error["data"]["kind"] == "unauthorized"
         with pytest.raises(ConnectionClosed) as closed:
@@ -245,8 +245,8 @@ def flood_end(sock):
         pass
 
 
-def test_an_endless_head_is_refused(running):
-    with socket.create_connection(("127.0.0.1", running.port), timeout=15) as sock:
+def test_an_endless_head_is_refused(shared):
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=15) as sock:
         flood(
             sock,
             [b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n", *[b"X: " + b"y" * 1000 + b"\r\n"] * 100],

@@ -17,8 +17,8 @@ def test_the_first_start_writes_a_configuration_and_says_how_to_connect(gateway)
         assert client.call("ping") is not None
 
 
-def test_an_agent_answers_in_streamed_pieces(running):
-    with running.client() as client:
+def test_an_agent_answers_in_streamed_pieces(shared):
+    with shared.client() as client:
         number = client.send("agent.run", {"agentId": "main", "message": "good morning"})
         result = client.answer(number)["result"]
         assert set(result) == {"sessionId", "runId", "reply"}
@@ -32,8 +32,8 @@ def test_an_agent_answers_in_streamed_pieces(running):
         assert done["reply"] == result["reply"]
 
 
-def test_a_session_remembers_and_its_history_is_in_order(running):
-    with running.client() as client:
+def test_a_session_remembers_and_its_history_is_in_order(shared):
+    with shared.client() as client:
         first = client.call("agent.run", {"message": "one"})
         session = first["sessionId"]
         client.call("agent.run", {"message": "two", "sessionId": session})
@@ -42,8 +42,8 @@ def test_a_session_remembers_and_its_history_is_in_order(running):
         assert [m["content"] for m in history[::2]] == ["one", "two"]
 
 
-def test_event_numbers_count_from_one_without_holes(running):
-    with running.client() as client:
+def test_event_numbers_count_from_one_without_holes(shared):
+    with shared.client() as client:
         for _ in range(3):
             client.call("agent.run", {"message": "hello there"})
         numbers = [frame["seq"] for frame in client.events]
@@ -69,8 +69,8 @@ def test_a_client_that_comes_back_gets_what_it_missed(running):
         assert min(numbers) == seen + 1
 
 
-def test_an_unknown_epoch_is_an_honest_gap(running):
-    with running.client(resume={"epoch": "e-of-another-life", "seq": 5}) as client:
+def test_an_unknown_epoch_is_an_honest_gap(shared):
+    with shared.client(resume={"epoch": "e-of-another-life", "seq": 5}) as client:
         assert client.hello["gap"] is True
 
 
@@ -93,8 +93,8 @@ def test_an_idempotency_key_holds_across_a_restart(running):
         assert client.call("agent.run", ask) == first
 
 
-def test_a_reader_may_look_but_not_touch(running):
-    with running.client(token=READER) as client:
+def test_a_reader_may_look_but_not_touch(shared):
+    with shared.client(token=READER) as client:
         assert client.hello["scopes"] == ["read"]
         client.call("agents.list")
         with pytest.raises(RefusedError) as caught:
@@ -108,7 +108,8 @@ def test_operators_read_the_tree_and_restart_a_child(running):
         tree = client.call("supervision.tree")
         names = [child["path"].split("/")[1] for child in tree["children"]]
         assert names == [
-            "watchdog", "store", "clients", "agents", "requests", "listener", "health", "announcer",
+            "watchdog", "store", "settings", "clients", "agents", "requests", "listener",
+            "health", "reload", "watch", "announcer",
         ]  # fmt: skip
         assert {child["state"] for child in tree["children"]} == {"running"}
         client.call("supervision.restart", {"path": "gateway/health"})
@@ -116,58 +117,58 @@ def test_operators_read_the_tree_and_restart_a_child(running):
         assert again["incarnation"] == 2
 
 
-def test_health_is_a_fold_of_the_tree(running):
-    with running.client() as client:
+def test_health_is_a_fold_of_the_tree(shared):
+    with shared.client() as client:
         health = client.call("health")
         assert health["status"] == "ok"
         assert {"version", "uptime", "channels", "agents", "plugins", "nodes"} <= set(health)
         assert [agent["id"] for agent in health["agents"]] == ["main"]
 
 
-def test_the_published_description_lists_every_method(running):
-    with running.client() as client:
+def test_the_published_description_lists_every_method(shared):
+    with shared.client() as client:
         document = client.call("rpc.discover")
         assert document["openrpc"].startswith("1.")
         assert {method["name"] for method in document["methods"]} >= set(client.hello["methods"])
 
 
-def test_any_json_rpc_client_is_understood(running):
-    with running.client() as client:
+def test_any_json_rpc_client_is_understood(shared):
+    with shared.client() as client:
         client.socket.send('{"jsonrpc": "2.0", "id": "a", "method": "ping"}')
         answer = client.read()
         assert answer["jsonrpc"] == "2.0"
         assert answer["id"] == "a"
 
 
-def test_one_request_over_http_is_answered_by_the_same_router(running):
+def test_one_request_over_http_is_answered_by_the_same_router(shared):
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "ping"}).encode()
     headers = {"authorization": f"Bearer {TOKEN}", "content_type": "application/json"}
-    status, _, answer = running.http("/rpc", method="POST", body=body, **headers)
+    status, _, answer = shared.http("/rpc", method="POST", body=body, **headers)
     assert status == 200
     assert "result" in json.loads(answer)
 
 
 @pytest.mark.parametrize("path", ["/", "/rpc", "/metrics", "/nothing", "/v1/models", "/../etc"])
-def test_everything_but_the_two_probes_refuses_strangers(running, path):
-    assert running.http(path)[0] == 401
+def test_everything_but_the_two_probes_refuses_strangers(shared, path):
+    assert shared.http(path)[0] == 401
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_probes_say_a_status_and_nothing_else(running, path):
-    status, _, body = running.http(path)
+def test_probes_say_a_status_and_nothing_else(shared, path):
+    status, _, body = shared.http(path)
     assert status == 200
     assert len(body) < 40
 
 
-def test_metrics_are_there_for_who_may_see_them(running):
-    status, _, body = running.http("/metrics", authorization=f"Bearer {TOKEN}")
+def test_metrics_are_there_for_who_may_see_them(shared):
+    status, _, body = shared.http("/metrics", authorization=f"Bearer {TOKEN}")
     assert status == 200
     assert b"process_resident_memory_bytes" in body
     assert b"gateway_" in body
 
 
-def test_the_start_page_is_a_page(running):
-    status, headers, body = running.http("/", authorization=f"Bearer {TOKEN}")
+def test_the_start_page_is_a_page(shared):
+    status, headers, body = shared.http("/", authorization=f"Bearer {TOKEN}")
     assert status == 200
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert b"<html" in body.lower()
