@@ -7,7 +7,8 @@ backwards the order of a stop.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 
 import attrs
@@ -42,8 +43,8 @@ from gateway.methods.models import models_methods
 from gateway.methods.sessions import sessions_methods
 from gateway.methods.supervision import EventLog, Tree, supervision_methods
 from gateway.methods.system import Counts, Facts, system_methods
-from gateway.process import Process, make_notify, watchdog_interval
-from gateway.rpc.auth import Authenticator
+from gateway.process import Exit, Process, make_notify, watchdog_interval
+from gateway.rpc.auth import Authenticator, Principal
 from gateway.rpc.client import Endpoint
 from gateway.rpc.dispatch import Dispatcher
 from gateway.rpc.gate import Gate
@@ -105,9 +106,10 @@ class App:
         self.config, self.paths = loaded.config, paths
         self.outer = outer or Outer(ConfigFile(paths.config, environ))
         self.next: Loaded | None = None
-        """What to start over with, in the same process, when this has stopped."""
+        """What to start over with, if not with what the file says then."""
         self.before: Loaded | None = None
         """What to go back to if that does not come up."""
+        self._gone: frozenset[Principal] = frozenset()
         limits = self.config.gateway.limits
 
         self.bus = Bus()
@@ -123,7 +125,10 @@ class App:
         self.connections = Connections(Limits.of(limits))
         self.hub = Hub(self.bus, self.connections)
 
-        self.settings = Supervisor("settings", lambda: self._applied(self.running))
+        # Never gives up: configurations that do not come up must not add up to an end.
+        self.settings = Supervisor(
+            "settings", lambda: self._applied(self.running), max_restarts=None
+        )
         self.root = Supervisor(
             "gateway",
             lambda: self.children(self.running),
@@ -142,7 +147,8 @@ class App:
             self.revisions,
             self.bus,
             apply=self.apply,
-            restart=self._start_over_with,
+            restart=self._starting_over_with,
+            settled=self._cut_off,
             rejected=self.outer.rejected,
         )
         self.watch = Watch(
@@ -191,50 +197,53 @@ class App:
         return [
             Child("logging", keep_applied, (self.outer.log, config.logging)),
             Child("agents", keep_applied, (self.catalog.apply, *agents)),
-            # Last: what is revoked cannot be given back if another part does not come up.
             Child("auth", keep_applied, (self._authenticate, config.auth)),
         ]
 
     async def apply(self, config: Config) -> None:
         """Make the tree that of *config*; raises a group if something does not come up."""
-        errors: list[Exception] = []
-        for supervisor, children in (
-            (self.root, self.children(config)),
-            (self.settings, self._applied(config)),
-        ):
-            try:
-                await supervisor.reconcile(children)
-            except ExceptionGroup as group:
-                errors += group.exceptions
-                break
-        if errors:
-            raise ExceptionGroup("the configuration did not come up", errors)
+        try:
+            await self.root.reconcile(self.children(config))
+            await self.settings.reconcile(self._applied(config))
+        except RuntimeError as error:
+            # One of them was stopped meanwhile, by a signal or by an operator.
+            raise ExceptionGroup("the configuration did not come up", [error]) from error
 
     def _authenticate(self, auth: Auth) -> None:
-        """Have *auth* decide who may connect, and cut off those who no longer may."""
-        gone = self.authenticator.apply(auth)
-        self.hub.revoke(lambda principal: principal in gone)
+        """Have *auth* decide who may connect."""
+        self._gone |= self.authenticator.apply(auth)
+
+    def _cut_off(self) -> None:
+        """Close the connections of those who no longer may, now that nobody goes back."""
+        gone, self._gone = self._gone - self.authenticator.principals, frozenset()
+        self.hub.revoke(gone.__contains__)
 
     # -- starting over ------------------------------------------------------------------
 
-    def _start_over_with(self, loaded: Loaded) -> None:
-        """Begin to stop, to start over with *loaded*; raises `BindError` if it cannot listen."""
+    @contextmanager
+    def _starting_over_with(self, loaded: Loaded) -> Iterator[None]:
+        """Begin to stop, to start over with *loaded*, if the body succeeds.
+
+        Raises `BindError` if it could not listen.
+        """
         assert loaded.config is not None, "nobody starts over with an invalid configuration"
         gateway = loaded.config.gateway
         # Before anything stops, and kept open: nobody is refused in between.
-        self.outer.sockets.listen(resolve(gateway.bind, own_addresses()), gateway.port)
-        self.next, self.before = loaded, self.reloader.current
-        self.process.stop("the configuration has changed")
+        addresses = resolve(gateway.bind, own_addresses())
+        with self.outer.sockets.reserving(addresses, gateway.port):
+            yield
+        self.next = loaded
+        self._start_over("the configuration has changed")
 
     def _start_over(self, reason: str) -> None:
-        """Begin to stop, to start over with what is accepted."""
-        self.next = self.reloader.current
-        self.process.stop(reason)
+        """Begin to stop, to start over."""
+        self.before = self.before or self.reloader.in_effect
+        self.process.stop(reason, Exit.RESTART)
 
     def _closing(self) -> Mapping[str, object]:
         return {
             "reason": self.process.reason or "the announcer was stopped",
-            "restartExpectedMs": RESTART_MS if self.next else None,
+            "restartExpectedMs": RESTART_MS if self.process.restarting else None,
         }
 
     def _hang_up(self) -> None:
@@ -288,7 +297,7 @@ class App:
             self.connections,
             self.outer.sockets,
             apply=self._limit,
-            keep=lambda: self.process.reason is None or self.next is not None,
+            keep=lambda: self.process.reason is None or self.process.restarting,
         )
 
     def _limit(self, limits: ClientLimits) -> None:

@@ -44,7 +44,10 @@ class Boot:
     def run(self) -> Exit:
         """Load the configuration, run the gateway until it stops, return the exit code."""
         # Until Trio takes over, and between two lives: nothing runs that has to be stopped.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.STOPPED))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: sys.exit(Exit.STOPPED))
+        # The file is read in a moment anyway.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
             if first.write(self.paths.config):
                 self._welcome()
@@ -60,11 +63,8 @@ class Boot:
         return ConfigFile(self.paths.config, self.environ, self.overrides)
 
     def _run(self, outer: Outer) -> Exit:
-        loaded = outer.file.read()
-        if loaded.issues:
-            self.stderr.write(render(loaded.issues, colour=self.stderr.isatty()))
+        loaded = self._read(outer)
         if loaded.config is None:
-            outer.rejected = Rejection(loaded.hash, tuple(map(describe, loaded.errors)))
             loaded = self._last_good(outer.file) or loaded
         if loaded.config is None:
             return self._fail(Exit.CONFIG, f"not started: {self.paths.config} is not valid")
@@ -79,6 +79,15 @@ class Boot:
         finally:
             if self._logs is not None:
                 self._logs.close()
+
+    def _read(self, outer: Outer) -> Loaded:
+        """Return what the file says, and tell what is wrong with it."""
+        loaded = outer.file.read()
+        if loaded.issues:
+            self.stderr.write(render(loaded.issues, colour=self.stderr.isatty()))
+        issues = tuple(map(describe, loaded.errors))
+        outer.rejected = Rejection(loaded.hash, issues) if issues else None
+        return loaded
 
     def _last_good(self, file: ConfigFile) -> Loaded | None:
         """Return the revision accepted last, if it is still valid."""
@@ -95,7 +104,7 @@ class Boot:
         while True:
             app = App(loaded, self.paths, self.environ, outer)
             try:
-                app.process.run()
+                code = app.process.run()
             except ExceptionGroup as group:
                 if before is None or app.reloader.came_up:
                     return self._explain(group)
@@ -103,10 +112,18 @@ class Boot:
                 outer.rejected = Rejection(loaded.hash, tuple(map(_issue, leaves(group))))
                 loaded, before = before, None
                 continue
-            if app.next is None:
-                return Exit.STOPPED
-            outer.rejected = None
-            loaded, before = app.next, app.before
+            if code is not Exit.RESTART or app.before is None:
+                return code
+            before = app.before
+            loaded = self._next(app, outer) or before
+
+    def _next(self, app: App, outer: Outer) -> Loaded | None:
+        """Return what to start over with, `None` if the file is not valid."""
+        if app.next is None:
+            loaded = self._read(outer)
+            return loaded if loaded.valid else None
+        outer.rejected = None
+        return app.next
 
     def _explain(self, group: ExceptionGroup[Exception]) -> Exit:
         """Say why the tree has ended; a traceback only for what nobody expected."""

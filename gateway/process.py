@@ -8,7 +8,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import Final
 
@@ -31,6 +32,10 @@ Trio cannot kill: a shielded scope, a thread or a C call may hold the tree open 
 
 HURRY: Final = 1.0
 """The same after a second signal: whoever asks twice wants it now."""
+
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Those that are obeyed."""
 
 
 class Exit(IntEnum):
@@ -59,20 +64,39 @@ class Process:
 
     def run(self) -> Exit:
         """Run the Trio loop; returns when everything has stopped."""
-        trio.run(self._supervise)
+        with _collecting() as missed:
+            trio.run(self._supervise, missed)
+        if set(missed) - {signal.SIGHUP}:
+            self._exit = Exit.STOPPED
         return self._exit
 
+    @property
+    def restarting(self) -> bool:
+        """Whether it stops to be started over."""
+        return self.reason is not None and self._exit is Exit.RESTART
+
     def stop(self, reason: str, code: Exit = Exit.STOPPED) -> None:
-        """Begin to stop, to end with *code*; asked a second time, stop at once."""
-        again = self.reason is not None
-        self.reason, self._exit = self.reason or reason, code
-        grace = 0.0 if again else self.grace
+        """Begin to stop, to end with *code*; asked a second time, stop at once.
+
+        Who asks for an end while it stops to be started over is the first to do so; who
+        asks for a restart while it stops already changes nothing.
+        """
+        asked, overruled = self.reason is not None, self.restarting
+        if asked and code is Exit.RESTART:
+            return
+        self.reason, self._exit = reason, code
+        if overruled:
+            log.info("stopping for good", reason=reason)
+            return
+        grace = 0.0 if asked else self.grace
         log.info("stopping", reason=reason, grace=grace)
-        self._arm(HURRY if again else grace + LAST_RESORT)
+        self._arm(HURRY if asked else grace + LAST_RESORT)
         self.root.shutdown(grace)
 
-    async def _supervise(self) -> None:
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+    async def _supervise(self, missed: list[int]) -> None:
+        with trio.open_signal_receiver(*SIGNALS) as signals:
+            while missed:
+                signal.raise_signal(missed.pop(0))
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._obey, signals, name="signals")
                 try:
@@ -109,6 +133,23 @@ class Process:
         sys.stderr.write(f"gateway: did not stop in time: {names}\n")
         sys.stderr.flush()
         os._exit(Exit.STUCK)
+
+
+@contextmanager
+def _collecting() -> Iterator[list[int]]:
+    """Collect signals that come before the loop can obey them, or after it has ended.
+
+    Else their handlers would run, and raise, wherever Trio happens to be.
+    """
+    missed: list[int] = []
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        signal.signal(number, lambda number, _: missed.append(number))
+    try:
+        yield missed
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def unfinished(status: Status) -> list[str]:

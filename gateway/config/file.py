@@ -10,6 +10,8 @@ import attrs
 from gateway.config.load import Loaded, load, read
 from gateway.config.overrides import Override
 from gateway.config.secrets import References
+from gateway.config.tree import secrets
+from gateway.logs import redactor
 from gateway.storage.files import PRIVATE_FILE, atomic_write
 
 
@@ -31,7 +33,11 @@ class ConfigFile:
     def check(self, text: str) -> Loaded:
         """Return what the file would say with *text*; never raises."""
         references = References(self.environ, self.path.parent)
-        return load(text, str(self.path), references=references, overrides=self.overrides)
+        loaded = load(text, str(self.path), references=references, overrides=self.overrides)
+        if loaded.config is not None:
+            # It may be run on without having been read from the file.
+            redactor.add(each.value for each in secrets(loaded.config))
+        return loaded
 
     def write(self, text: str) -> None:
         """Replace the text in one step; raises `OSError`, and then it is the old one.
@@ -51,4 +57,9 @@ class ConfigFile:
             found = self.path.stat()
         except OSError as error:
             return error.errno
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+        # The last one too: whoever copies with the old times cannot turn that one back.
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+    def exists(self) -> bool:
+        """Return whether there is such a file at all, also if it cannot be read."""
+        return os.path.lexists(self.path)

@@ -6,7 +6,7 @@ new configuration; to go back is to do the same with the old one.
 """
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Protocol
 
 import attrs
@@ -83,6 +83,9 @@ class File(Protocol):
     def write(self, text: str) -> None:
         """Replace its text in one step; raises `OSError`."""
 
+    def exists(self) -> bool:
+        """Return whether there is such a file at all."""
+
     def signature(self) -> object:
         """Return something that changes whenever it may have changed."""
 
@@ -107,8 +110,10 @@ class Reloader:
 
     *current* is the text accepted last; *running* what is in effect, which differs from
     it only by settings that wait for a restart.  *apply* makes the tree that of a
-    configuration and raises if it does not come up.  *restart* begins to start over with
-    a configuration; it raises `GatewayError` if it is known not to work.
+    configuration and raises a group if it does not come up.  *restart* is entered before
+    a configuration that needs a restart is written down, and raises `GatewayError` if it
+    is known not to work; left without an error, the gateway begins to start over.
+    *settled* is called when a change is over, whether it was made or taken back.
     """
 
     current: Loaded
@@ -116,7 +121,8 @@ class Reloader:
     revisions: Revisions
     bus: Bus
     apply: Callable[[Config], Awaitable[None]]
-    restart: Callable[[Loaded], None]
+    restart: Callable[[Loaded], AbstractContextManager[object]]
+    settled: Callable[[], None] = lambda: None
     rejected: Rejection | None = None
     """The last change, if it was not accepted."""
     running: Config = attrs.field(init=False)
@@ -132,6 +138,11 @@ class Reloader:
         self._asked, self._requests = trio.open_memory_channel[_Request](WAITING)
 
     # -- for everybody ----------------------------------------------------------------
+
+    @property
+    def in_effect(self) -> Loaded:
+        """The text accepted last, as what is in effect: a start on it changes nothing."""
+        return attrs.evolve(self.current, config=self.running)
 
     async def reload(self, who: str, *, again: bool = True) -> Outcome:
         """Read the file again and have what it says; raises like `change`.
@@ -185,8 +196,11 @@ class Reloader:
         """Make changes, one after the other; asked to stop, finish the one in progress."""
         life.describe(self._report)
         await self._write_down_the_start()
-        self.came_up = True
+        again, self.came_up = self.came_up, True
         life.started()
+        if again:
+            # The one before may have died in the middle of a change.
+            await self._go_back(self.running)
         while request := await self._next(life):
             with request.answer:
                 try:
@@ -229,13 +243,20 @@ class Reloader:
     async def _serve(self, request: _Request) -> Outcome:
         if request.edit is None:
             loaded = await _in_thread(self.file.read)
-            if not request.again and self.rejected and loaded.hash == self.rejected.hash:
+            if not request.again and self._was_rejected(loaded):
                 return Outcome(self.revision)
             return await self._accept(loaded, request.who)
-        before = await _in_thread(self.file.read)
+        return await self._edit(request, request.edit)
+
+    def _was_rejected(self, loaded: Loaded) -> bool:
+        # What cannot be read has no hash, and may be another thing now.
+        return self.rejected is not None and loaded.hash == self.rejected.hash != ""
+
+    async def _edit(self, request: _Request, edit: Callable[[str], str]) -> Outcome:
+        before, rejected = await self._before_an_edit(), self.rejected
         if request.base_hash not in (None, before.hash):
             raise ConflictError("the file has changed since: read it again", baseHash=before.hash)
-        loaded = await _in_thread(self.file.check, request.edit(before.text))
+        loaded = await _in_thread(self.file.check, edit(before.text))
         if not loaded.valid:
             # Nobody's file is wrong: only the one who asked has to know.
             raise InvalidConfigError(loaded.errors)
@@ -244,7 +265,19 @@ class Reloader:
             return await self._accept(loaded, request.who)
         except GatewayError:
             await self._replace(before.text)
+            # Nor is it in the file any more.
+            self.rejected = rejected
             raise
+
+    async def _before_an_edit(self) -> Loaded:
+        """Return what the file says; if it was deleted, what it said when accepted last."""
+        if not await _in_thread(self.file.exists):
+            return self.current
+        before: Loaded = await _in_thread(self.file.read)
+        if not before.hash:
+            # Editing an empty text instead would lose what nobody has read.
+            raise UnavailableError(f"the file {before.errors[0].message}: mend it first")
+        return before
 
     async def _replace(self, text: str) -> None:
         try:
@@ -269,19 +302,22 @@ class Reloader:
         mode = self.running.reload.mode
         changed = _paths(steps.changed)
         if steps.changed and (mode == "restart" or (mode != "hot" and steps.restart)):
-            self.restart(loaded)
-            self.revision = (await self._keep(loaded, who, changed)).number
+            with self.restart(loaded):
+                self.revision = (await self._keep(loaded, who, changed)).number
             self._settle(loaded, self.running)
             restart = _paths(steps.restart)
             return self._tell(Outcome(self.revision, changed, (), restart, restarting=True))
         before, target = self.running, keeping(config, self.running, steps.restart)
-        await self._apply_or_go_back(target, before)
         try:
-            self.revision = (await self._keep(loaded, who, changed)).number
-        except UnavailableError:
-            await self._go_back(before)
-            raise
-        self._settle(loaded, target)
+            await self._apply_or_go_back(target, before)
+            try:
+                self.revision = (await self._keep(loaded, who, changed)).number
+            except UnavailableError:
+                await self._go_back(before)
+                raise
+            self._settle(loaded, target)
+        finally:
+            self.settled()
         return self._tell(Outcome(self.revision, changed, _paths(steps.hot), _paths(steps.restart)))
 
     async def _apply_or_go_back(self, target: Config, before: Config) -> None:

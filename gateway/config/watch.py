@@ -49,17 +49,19 @@ class Watch:
                 again = await trio.to_thread.run_sync(
                     self.signature, limiter=limiter, abandon_on_cancel=True
                 )
-                if now == again != seen:
+                if now == again != seen and await self._changed():
                     seen = again
-                    await self._changed()
                 life.heartbeat()
 
-    async def _changed(self) -> None:
+    async def _changed(self) -> bool:
+        """Have the file read again; return whether that was done, whatever came of it."""
         if self.mode() == "off":
             log.info("the configuration file has changed; [reload] mode is off")
-            return
+            return True
         try:
             await self.reload()
         except GatewayError as error:
             # Told and shown by the reloader; the next change gets another chance.
             log.debug("not reloaded", why=error.message)
+            return error.kind != "overloaded"
+        return True

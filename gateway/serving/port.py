@@ -43,7 +43,6 @@ class Port:
         own, orderly = own_addresses(), False
         listeners = self.sockets.listen(resolve(gateway.bind, own), gateway.port)
         try:
-            self.sockets.close(but=listeners)
             self.apply(gateway.limits)
             self._announce(life, listeners)
             names = served_names(listeners, own, gateway.hosts)

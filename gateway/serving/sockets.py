@@ -4,7 +4,8 @@ A socket that stays open while nobody accepts refuses nobody: the kernel complet
 connections, and the next listener accepts them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from ipaddress import ip_address
 
 import attrs
@@ -24,28 +25,62 @@ class Sockets:
     """``::1`` on a machine without IPv6."""
 
     def listen(self, addresses: Sequence[Address], port: int) -> list[trio.SocketListener]:
-        """Return sockets that listen; those that do already are used again.
+        """Return sockets that listen there; those that do already are used again.
+
+        All others are closed.  Raises `gateway.serving.binding.BindError`.
+        """
+        self.close(but=self._kept(addresses, port))
+        self._open_missing(addresses, port)
+        return self._kept(addresses, port)
+
+    @contextmanager
+    def reserving(self, addresses: Sequence[Address], port: int) -> Iterator[None]:
+        """Open what the next `listen` will need, but keep it only if the body succeeds.
 
         Raises `gateway.serving.binding.BindError`, and then nothing has changed.
         """
-        kept = [found for address in addresses if (found := self._open.get((address, port)))]
-        if not port and kept:
-            # They share the port that the kernel has chosen.
-            return kept
-        known = self._open.keys() | self._absent
-        missing = [address for address in addresses if (address, port) not in known]
-        made = open_listeners(missing, port) if missing else []
-        for listener in made:
-            self._open[_address(listener), port] = listener
-        self._absent |= {(address, port) for address in missing} - self._open.keys()
-        return kept + made
+        before = tuple(self._open.values())
+        self._open_missing([each for each in addresses if not self._overlaps(each, port)], port)
+        try:
+            yield
+        except BaseException:
+            self.close(but=before)
+            raise
 
-    def close(self, *, but: Sequence[trio.SocketListener] = ()) -> None:
+    def close(self, *, but: Iterable[trio.SocketListener] = ()) -> None:
         """Close all sockets except *but*."""
+        kept = tuple(but)
         for key, listener in tuple(self._open.items()):
-            if listener not in but:
+            if listener not in kept:
                 listener.socket.close()
                 del self._open[key]
+
+    def _kept(self, addresses: Sequence[Address], port: int) -> list[trio.SocketListener]:
+        return [found for each in addresses if (found := self._open.get((each, port)))]
+
+    def _open_missing(self, addresses: Sequence[Address], port: int) -> None:
+        known = self._open.keys() | self._absent
+        if not (missing := [each for each in addresses if (each, port) not in known]):
+            return
+        kept = self._kept(addresses, port)
+        # For port 0 they share the one that the kernel has chosen.
+        actual = kept[0].socket.getsockname()[1] if kept else port
+        for listener in open_listeners(missing, actual):
+            self._open[_address(listener), port] = listener
+        self._absent |= {(each, port) for each in missing} - self._open.keys()
+
+    def _overlaps(self, address: Address, port: int) -> bool:
+        """Return whether the kernel refuses *address* until one of ours is closed.
+
+        That is so for a wildcard beside an address of its own.
+        """
+        return any(
+            used == port
+            and other.version == address.version
+            and other != address
+            and (other.is_unspecified or address.is_unspecified)
+            for other, used in self._open
+        )
 
 
 def _address(listener: trio.SocketListener) -> Address:
