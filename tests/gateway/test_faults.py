@@ -7,7 +7,7 @@ import random
 import psutil
 import pytest
 import trio
-from whole import client, gateway
+from whole import client, gateway, wait_until
 
 from supervisors import Backoff, Child, Restart, Strategy, Supervisor
 
@@ -159,9 +159,7 @@ def measure(app):
 
 async def settle(app, before):
     """Wait until tasks are back to the start; what never ends is found by the timeout."""
-    with trio.fail_after(10):
-        while trio.lowlevel.current_statistics().tasks_living > before["tasks"]:
-            await trio.sleep(0.01)
+    await wait_until(lambda: trio.lowlevel.current_statistics().tasks_living <= before["tasks"])
     gc.collect()
     # Caches, buffers of 50 connections and the log's ring; a leak of 1 000 tasks is more.
     assert psutil.Process().memory_info().rss < before["rss"] + 40_000_000
@@ -186,8 +184,8 @@ async def test_after_a_crash_of_all_connections_clients_resume_without_a_gap(tmp
         app.bus.publish("cron.fired", {"job": "while nobody was there"})
         async with client(app, resume={"epoch": epoch, "seq": seen}) as connected:
             assert (connected.hello["resumed"], connected.hello["gap"]) == (True, False)
-            with trio.fail_after(5):
-                while not any(frame["event"] == "cron.fired" for frame in connected.events):
-                    await trio.sleep(0.01)
+            await wait_until(
+                lambda: any(frame["event"] == "cron.fired" for frame in connected.events)
+            )
             numbers = [frame["seq"] for frame in connected.events]
             assert numbers == list(range(seen + 1, seen + 1 + len(numbers)))

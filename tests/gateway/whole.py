@@ -37,6 +37,13 @@ async def gateway(tmp_path, config=CONFIG):
         app.root.shutdown(10)
 
 
+async def wait_until(condition, seconds=10):
+    """Return when *condition* holds; for what tells nobody, like tasks that end."""
+    with trio.fail_after(seconds):
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+            await trio.sleep(0.01)
+
+
 @attrs.define(eq=False)
 class Client:
     """One connection; answers are given to whoever asked, events are kept."""
