@@ -110,21 +110,26 @@ class App:
         self.before: Loaded | None = None
         """What to go back to if that does not come up."""
         self._gone: frozenset[Principal] = frozenset()
-        limits = self.config.gateway.limits
-
         self.bus = Bus()
-        self.database = Database(paths.state / "gateway.db")
+        self._make_conversations()
+        self._make_tree()
+        self._make_reload(loaded)
+        self._make_door()
+        self.announcer = Announcer(
+            self.bus,
+            make_notify(environ.get("NOTIFY_SOCKET")),
+            watchdog_interval(environ),
+            self._closing,
+        )
+
+    def _make_conversations(self) -> None:
+        self.database = Database(self.paths.state / "gateway.db")
         self.catalog = Catalog.of(self.config)
-        self.lanes = Lanes()
-        self.sessions = Sessions(self.database, self.catalog, self.lanes)
-        self.runs = Runs(self.database, self.bus, self.catalog, self.lanes)
+        lanes = Lanes()
+        self.sessions = Sessions(self.database, self.catalog, lanes)
+        self.runs = Runs(self.database, self.bus, self.catalog, lanes)
 
-        self.authenticator = Authenticator(self.config.auth)
-        self.lockout = Lockout(limits.login_failures)
-        self.gate = Gate()
-        self.connections = Connections(Limits.of(limits))
-        self.hub = Hub(self.bus, self.connections)
-
+    def _make_tree(self) -> None:
         # Never gives up: configurations that do not come up must not add up to an end.
         self.settings = Supervisor(
             "settings", lambda: self._applied(self.running), max_restarts=None
@@ -139,7 +144,8 @@ class App:
         self.process = Process(self.root, hang_up=self._hang_up)
         self.happened = EventLog()
         self.monitor = Monitor(self.bus, self.root.status, agents=self._agents)
-        self.metrics = self._make_metrics()
+
+    def _make_reload(self, loaded: Loaded) -> None:
         self.revisions = Revisions(self.database)
         self.reloader = Reloader(
             loaded,
@@ -156,17 +162,19 @@ class App:
             lambda: self.running.reload.mode,
             partial(self.reloader.reload, "file", again=False),
         )
+
+    def _make_door(self) -> None:
+        limits = self.config.gateway.limits
+        self.authenticator = Authenticator(self.config.auth)
+        self.lockout = Lockout(limits.login_failures)
+        self.gate = Gate()
+        self.connections = Connections(Limits.of(limits))
+        self.hub = Hub(self.bus, self.connections)
+        self.metrics = self._make_metrics()
         self.dispatcher = Dispatcher(Router(self._methods()), self.gate, Idempotency(self.database))
-        self.endpoint = Endpoint(
-            self.hub, self.dispatcher, Handshake(self.authenticator, self.lockout), limits
-        )
+        handshake = Handshake(self.authenticator, self.lockout)
+        self.endpoint = Endpoint(self.hub, self.dispatcher, handshake, limits)
         self.port = self._make_port()
-        self.announcer = Announcer(
-            self.bus,
-            make_notify(environ.get("NOTIFY_SOCKET")),
-            watchdog_interval(environ),
-            self._closing,
-        )
 
     @property
     def running(self) -> Config:

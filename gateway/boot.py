@@ -25,7 +25,7 @@ from gateway.config.reload import Rejection, describe, leaves
 from gateway.config.report import render
 from gateway.config.revisions import last_good
 from gateway.errors import GatewayError
-from gateway.process import Exit
+from gateway.process import Exit, raise_descriptor_limit
 from gateway.storage.files import state_lock
 
 log = structlog.get_logger(__name__)
@@ -43,6 +43,7 @@ class Boot:
 
     def run(self) -> Exit:
         """Load the configuration, run the gateway until it stops, return the exit code."""
+        raise_descriptor_limit()
         # Until Trio takes over, and between two lives: nothing runs that has to be stopped.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: sys.exit(Exit.STOPPED))
@@ -86,7 +87,7 @@ class Boot:
         if loaded.issues:
             self.stderr.write(render(loaded.issues, colour=self.stderr.isatty()))
         issues = tuple(map(describe, loaded.errors))
-        outer.rejected = Rejection(loaded.hash, issues) if issues else None
+        outer.rejected = Rejection(loaded.fingerprint, issues) if issues else None
         return loaded
 
     def _last_good(self, file: ConfigFile) -> Loaded | None:
@@ -109,7 +110,7 @@ class Boot:
                 if before is None or app.reloader.came_up:
                     return self._explain(group)
                 log.exception("the new configuration did not come up; going back")
-                outer.rejected = Rejection(loaded.hash, tuple(map(_issue, leaves(group))))
+                outer.rejected = Rejection(loaded.fingerprint, tuple(map(_issue, leaves(group))))
                 loaded, before = before, None
                 continue
             if code is not Exit.RESTART or app.before is None:

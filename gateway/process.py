@@ -4,6 +4,7 @@ Knows any `Supervisor` and no part of the gateway.
 """
 
 import os
+import resource
 import signal
 import socket
 import sys
@@ -150,6 +151,16 @@ def _collecting() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def raise_descriptor_limit() -> None:
+    """Allow this process as many open files as the system lets it have.
+
+    The soft limit is 1 024 by default, for the sake of programs that use ``select``; each
+    client is a file.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def unfinished(status: Status) -> list[str]:

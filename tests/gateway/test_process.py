@@ -178,3 +178,13 @@ def test_without_a_service_manager_nothing_is_sent_and_nothing_fails(tmp_path):
 )
 def test_proofs_of_life_come_twice_as_often_as_they_are_due(environment, seconds):
     assert watchdog_interval(environment) == seconds
+
+
+def test_as_many_files_are_allowed_as_the_system_lets_it_have():
+    program = (
+        "import resource as r\nfrom gateway.process import raise_descriptor_limit\n"
+        "r.setrlimit(r.RLIMIT_NOFILE, (256, r.getrlimit(r.RLIMIT_NOFILE)[1]))\n"
+        "raise_descriptor_limit()\nsoft, hard = r.getrlimit(r.RLIMIT_NOFILE)\n"
+        "assert soft == hard > 256"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=20)
