@@ -22,19 +22,21 @@ BUILT_IN: Final = ("echo",)
 HOW_TO_GENERATE: Final = "generate one: openssl rand -hex 32"
 
 
-def check(config: Config, raw: Mapping[str, Any]) -> Iterator[Issue]:
+def check(config: Config, raw: Mapping[str, Any], *, whole: bool = True) -> Iterator[Issue]:
     """Yield what is wrong with *config* beyond the types of its values.
 
-    *raw* is the whole document: parts of it that had the wrong type are missing from
-    *config*, and what refers to them must not be blamed.
+    *raw* is the document: parts of it that had the wrong type are missing from *config*,
+    and what refers to them must not be blamed.  Unless it is *whole*, what is missing may
+    be elsewhere, and is not blamed either.
     """
     for path, field, value in settings(config):
         yield from _check_value(path, field, value)
     yield from _check_names(config)
-    yield from _check_agents(config, raw)
-    yield from _check_providers(config, raw)
     yield from _check_repeated(config)
-    yield from _check_presence(config, raw)
+    if whole:
+        yield from _check_agents(config, raw)
+        yield from _check_providers(config, raw)
+        yield from _check_presence(config, raw)
     yield from _check_strength(config)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import attrs
 
+from gateway.config import includes
 from gateway.config.load import Loaded, load, read
 from gateway.config.overrides import Override
 from gateway.config.secrets import References
@@ -15,20 +16,24 @@ from gateway.logs import redactor
 from gateway.storage.files import PRIVATE_FILE, atomic_write
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class ConfigFile:
     """The file at *path*, seen with the environment and flags of this process.
 
-    All methods block for as long as the disk does.
+    Files that it includes are read with it; only *path* itself is written.  All methods
+    block for as long as the disk does.
     """
 
     path: Path
     environ: Mapping[str, str] = attrs.field(repr=False)
     overrides: Sequence[Override] = attrs.field(default=(), repr=False)
+    _include: tuple[str, ...] = attrs.field(default=(), init=False)  # as read last
 
     def read(self) -> Loaded:
         """Return what the file says; never raises."""
-        return read(self.path, environ=self.environ, overrides=self.overrides)
+        loaded = read(self.path, environ=self.environ, overrides=self.overrides)
+        self._include = loaded.include
+        return loaded
 
     def check(self, text: str) -> Loaded:
         """Return what the file would say with *text*; never raises."""
@@ -52,13 +57,12 @@ class ConfigFile:
         atomic_write(target, text.encode(), mode)
 
     def signature(self) -> object:
-        """Return something that changes whenever the text may have changed."""
-        try:
-            found = self.path.stat()
-        except OSError as error:
-            return error.errno
-        # The last one too: whoever copies with the old times cannot turn that one back.
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+        """Return something that changes whenever what `read` returns may have changed.
+
+        It looks at what the file included when it was read last: if it includes other
+        files now, it has changed itself.
+        """
+        return includes.stamp(self.path), includes.signature(self.path.parent, self._include)
 
     def exists(self) -> bool:
         """Return whether there is such a file at all, also if it cannot be read."""

@@ -22,6 +22,10 @@ _HEAD: Final = """\
 
 # Layout of this file, for whoever migrates it.
 version = %d
+
+# Further files of which this one consists, from the directory that it is in.  Each
+# setting stands in one of them.
+# include = ["channels/*.toml"]
 """
 
 _AUTH: Final = """

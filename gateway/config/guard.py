@@ -1,8 +1,8 @@
 """What an edit may write where a secret belongs.  Pure.
 
 A client reads secrets as ``***``.  Were that written back, the secret would be lost;
-were ``${NAME}`` or ``{ file = "..." }`` of a client followed, it could read variables
-and files of the gateway.  Source: CVE-2026-32625, ruling R12.
+were ``${NAME}``, ``{ file = "..." }`` or ``include`` of a client followed, it could read
+variables and files of the gateway.  Source: CVE-2026-32625, ruling R12.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from gateway.config.tree import ANY, leaves
 PLACEHOLDER: Final = "***"
 """What is shown instead of a secret."""
 
+_INCLUDE: Final = ("include",)
 _LEAVES: Final = {leaf.pattern: bool(leaf.field.metadata["secret"]) for leaf in leaves()}
 
 
@@ -41,6 +42,8 @@ def guarded(path: Names, value: Any, *, references: bool) -> Any:
             raise GuardError("is one value: set the secret as a whole", path[:length])
     if _secret(path):
         return _guarded_secret(path, value, references=references)
+    if path == _INCLUDE and not references:
+        raise GuardError("only the operator can have files included", path)
     if isinstance(value, Mapping):
         return {
             name: guarded((*path, name), each, references=references)

@@ -6,23 +6,24 @@ they cannot disagree.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
 from gateway.config.checks import check
 from gateway.config.excerpt import excerpt
 from gateway.config.files import read_bounded
+from gateway.config.includes import Inclusion, patterns
 from gateway.config.issues import Issue
-from gateway.config.locate import Outline
-from gateway.config.model import Config
+from gateway.config.model import Config, Secret
 from gateway.config.overrides import Override, apply_overrides
 from gateway.config.secrets import References, resolve
+from gateway.config.sources import Source, Sources, gather
 from gateway.config.structure import structure
-from gateway.config.text import MOST_BYTES, START, RejectedError, decoded, parse, placed_at
-from gateway.config.tree import secrets
+from gateway.config.text import MOST_BYTES, RejectedError, decoded
+from gateway.config.tree import secrets, settings
 from gateway.logs import redactor
 
 MOST_ISSUES: Final = 100
@@ -41,7 +42,16 @@ class Loaded:
     config: Config | None
     issues: tuple[Issue, ...] = ()
     text: str = attrs.field(default="", repr=False)
-    """It may hold secrets."""
+    """That of the main file only, like *hash*: what is edited, and kept as a revision.
+
+    Going back to a revision takes included files as they are by then.  It may hold secrets.
+    """
+    fingerprint: str = ""
+    """SHA-256 in hex of the text and of the names and texts of all that it includes."""
+    files: tuple[FilePath, ...] = ()
+    """The included files that were read; empty if none was to be, or if none was followed."""
+    include: tuple[str, ...] = ()
+    """The patterns in the text by which files are included, also if it is not valid."""
 
     @property
     def errors(self) -> tuple[Issue, ...]:
@@ -63,22 +73,12 @@ def load(
 ) -> Loaded:
     """Return what *text* says; never raises, whatever is in it.
 
-    *source* names the text in issues.  Without *references* none is followed, and a
-    secret that is referred to has no value: enough to check, not to start.
+    *source* names the text in issues; it is the path if there is a file.  Without
+    *references* nothing is followed: a secret that is referred to has no value, a file
+    that is included is not read, and what could be in it is not missed.  That is enough
+    to check, not to start.
     """
-    config = None
-    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
-    try:
-        places, document = parse(text)
-    except RejectedError as error:
-        issues = [error.issue]
-    else:
-        config, found = _understand(document, references, overrides)
-        issues = [_placed(each, places, overrides) for each in found]
-    config, ordered = _verdict(config, issues)
-    lines = text.split("\n")
-    shown = tuple(_shown(each, source, lines) for each in ordered)
-    return Loaded(source, digest, config, shown, text)
+    return _load(Source(source, text), references, overrides)
 
 
 def read(
@@ -96,59 +96,107 @@ def read(
         issue = error.issue if isinstance(error, RejectedError) else Issue(str(error))
         return Loaded(source, "", None, (attrs.evolve(issue, source=source),))
     references = References(environ, path.parent)
-    loaded = load(text, source, references=references, overrides=overrides)
-    if loaded.config is None:
-        return loaded
-    # Here, where they enter the process, so that nobody can forget it.
-    redactor.add(each.value for each in secrets(loaded.config))
-    if found.exposed and any(each.kind == "value" for each in secrets(loaded.config)):
-        loaded = attrs.evolve(loaded, issues=(*loaded.issues, _exposed(source)))
+    loaded = _load(Source(source, text, found.exposed), references, overrides)
+    if loaded.config is not None:
+        # Here, where they enter the process, so that nobody can forget it.
+        redactor.add(each.value for each in secrets(loaded.config))
     return loaded
 
 
+def _load(main: Source, references: References | None, overrides: Sequence[Override]) -> Loaded:
+    digest = _digest(main.text.encode(errors="surrogatepass"))
+    try:
+        sources = gather(main, references.base if references else None)
+    except RejectedError as error:
+        issue = _shown(attrs.evolve(error.issue, source=main.name), _lines(main))
+        return Loaded(main.name, digest, None, (issue,), main.text, digest)
+    config, issues = _understand(sources, references, overrides)
+    lines = _lines(*sources.texts)
+    return Loaded(
+        source=main.name,
+        hash=digest,
+        config=config,
+        issues=tuple(_shown(each, lines) for each in issues),
+        text=main.text,
+        fingerprint=_fingerprint(digest, sources.inclusion),
+        files=tuple(each.path for each in sources.inclusion.files),
+        include=patterns(sources.texts[0].document),
+    )
+
+
 def _understand(
-    raw: dict[str, Any], references: References | None, overrides: Sequence[Override]
+    sources: Sources, references: References | None, overrides: Sequence[Override]
 ) -> tuple[Config | None, list[Issue]]:
-    document, issues = resolve(apply_overrides(raw, overrides), references)
-    config, faults = structure(document)
-    issues += faults
+    """Return a config only if nothing is wrong, and all issues in order, with places."""
+    document, found = resolve(apply_overrides(sources.document, overrides), references)
+    config, faults = structure(document, whole=sources.whole)
+    found += faults
     if config is not None:
-        issues += check(config, document)
-    return config, issues
+        found += check(config, document, whole=sources.whole)
+    placed = [_placed(each, sources, overrides) for each in found]
+    issues = _ordered([*sources.issues, *placed], sources)
+    if any(each.severity == "error" for each in issues):
+        return None, issues
+    return config, [*issues, *_exposures(config, sources)]
 
 
-def _placed(issue: Issue, places: Outline, overrides: Sequence[Override]) -> Issue:
+def _placed(issue: Issue, sources: Sources, overrides: Sequence[Override]) -> Issue:
     for override in overrides:
         if override.path == issue.path[: len(override.path)]:
             return attrs.evolve(issue, source=override.origin)
-    # What is missing from the top of the file is missing from its first line.
-    return placed_at(issue, places.nearest(issue.path) or START)
+    return sources.around(issue.path).placed(issue)
 
 
-def _shown(issue: Issue, source: str, lines: Sequence[str]) -> Issue:
-    """Return *issue* with its source, and with what may be shown of its line."""
+def _ordered(issues: Sequence[Issue], sources: Sources) -> list[Issue]:
+    """Return *issues* in the order of the texts, cut if there are too many errors."""
+    order = {each.name: index for index, each in enumerate(sources.texts)}
+    ordered = sorted(
+        issues,
+        key=lambda each: (order.get(each.source, -1), each.line or 0, each.column or 0, each.key),
+    )
+    errors = [each for each in ordered if each.severity == "error"]
+    if len(errors) <= MOST_ISSUES:
+        return ordered
+    more = Issue("there are more errors than these")
+    return [*errors[:MOST_ISSUES], sources.texts[0].placed(more)]
+
+
+def _exposures(config: Config | None, sources: Sources) -> Iterator[Issue]:
+    """Yield a warning for each text with a secret in it that others can read."""
+    held = settings(config) if config is not None else ()
+    secret = [path for path, _, each in held if isinstance(each, Secret) and each.kind == "value"]
+    for name in dict.fromkeys(each.name for each in map(sources.around, secret) if each.exposed):
+        yield Issue(
+            "holds secrets and can be read or changed by other users",
+            hint=f"chmod 600 {name}",
+            severity="warning",
+            source=name,
+        )
+
+
+def _lines(*texts: Source) -> dict[str, list[str]]:
+    return {each.name: each.text.split("\n") for each in texts}
+
+
+def _shown(issue: Issue, lines: Mapping[str, Sequence[str]]) -> Issue:
+    """Return *issue* with what may be shown of its line; *lines* has those of each text."""
     if issue.line is None or issue.column is None:
         return issue
-    shown = excerpt(lines[issue.line - 1], issue.column, issue.width, issue.path)
-    return attrs.evolve(issue, source=source, excerpt=shown)
+    line = lines[issue.source][issue.line - 1]
+    return attrs.evolve(issue, excerpt=excerpt(line, issue.column, issue.width, issue.path))
 
 
-def _verdict(
-    config: Config | None, issues: Sequence[Issue]
-) -> tuple[Config | None, Sequence[Issue]]:
-    """Return a config only when nothing is wrong, and issues in the order of the file."""
-    ordered = sorted(issues, key=lambda each: (each.line or 0, each.column or 0, each.key))
-    errors = [each for each in ordered if each.severity == "error"]
-    if len(errors) > MOST_ISSUES:
-        more = Issue("there are more errors than these")
-        return None, (*errors[:MOST_ISSUES], placed_at(more, START))
-    return None if errors else config, ordered
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
-def _exposed(source: str) -> Issue:
-    return Issue(
-        "holds secrets and can be read or changed by other users",
-        hint=f"chmod 600 {source}",
-        severity="warning",
-        source=source,
-    )
+def _fingerprint(digest: str, inclusion: Inclusion) -> str:
+    """Return *digest* if nothing is included, else one of everything."""
+    if inclusion == Inclusion():
+        return digest
+    parts = [digest]
+    for each in inclusion.files:
+        parts += [each.name, _digest(each.content)]
+    # A file that could not be read counts too: it may have been mended since.
+    parts += map(str, inclusion.issues)
+    return _digest("\0".join(parts).encode())

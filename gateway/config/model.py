@@ -344,6 +344,11 @@ class Config:
     """Everything that can be configured."""
 
     version: Literal[3] = setting(VERSION, "Layout of the file; an older one is migrated.")
+    include: tuple[str, ...] = setting(
+        (),
+        "Further files of which this one consists, like `channels/*.toml`.",
+        check=values.check_include,
+    )
     gateway: Gateway = setting(attrs.Factory(Gateway), "The port.")
     auth: Auth = setting(attrs.Factory(Auth), "Who may connect.")
     providers: Mapping[str, Provider] = setting(

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 import attrs
 import orjson
 
+from gateway.config.includes import MOST_FILES, MOST_TOGETHER
 from gateway.config.model import Config, Secret
 from gateway.config.structure import FORM
 from gateway.config.tree import ANY, entry, is_table, without_none
@@ -38,13 +39,29 @@ Wherever a *secret* is expected, write one of
 | `"..."` | the text itself; the file must then be the owner's only (0600) |
 | `"${NAME}"` | the environment variable `NAME`; `$${` stands for `${` as it is |
 | `{ env = "NAME" }` | the same |
-| `{ file = "path" }` | the text in a file, relative to this one, without its last newline |
+| `{ file = "path" }` | the text in a file, relative to the main one, without its last newline |
 
 A reference is followed when the file is loaded, in memory only. No secret appears in logs,
 errors or answers.
 
 At least one credential is needed, on loopback too. With a `bind` that other machines can reach,
 every credential needs 128 bits: `openssl rand -hex 32` makes one.
+
+## Several files
+
+`include = ["channels/*.toml"]` at the top of the main file makes all of them one configuration:
+
+* A pattern is relative to the directory of the main file; what leads out of that, by `..` or by a
+  symbolic link, is a mistake. `*`, `?` and `[...]` stand for parts of one name, and do not match a
+  dot at its beginning. There is no `**`.
+* Files are read in the order of the patterns, and by name within each; a pattern with `*` may match
+  none. At most %d files with %d KiB together.
+* Tables are merged: each file may have a part of `[agents]`, or even of `[agents.main]`. A setting
+  that is there twice is a mistake that names both places.
+* `include` and `version` belong into the main file only. Paths in secrets are relative to the main
+  file in all of them, and each file with a secret in it must be the owner's only.
+* While the gateway runs, a change of any of them counts as a change of the configuration.
+* Only the main file is edited by `config.set` and `config.patch`, migrated, and kept as a revision.
 
 ## From outside
 
@@ -68,7 +85,7 @@ setting marked ↻ needs a restart; all others can take effect while the gateway
 
 def reference() -> str:
     """Return the page."""
-    return _HEAD + "".join(_tables(Config, ()))
+    return _HEAD % (MOST_FILES, MOST_TOGETHER // 1024) + "".join(_tables(Config, ()))
 
 
 def _tables(model: Any, at: tuple[str, ...]) -> Iterator[str]:

@@ -28,6 +28,10 @@ log = structlog.get_logger(__name__)
 WAITING = 16
 """Changes that wait for their turn; a person makes one at a time, programs should too."""
 
+EMPTY = Issue("is empty", hint="an editor was interrupted, or the disk is full")
+"""Why an empty file never takes effect while running, although one could start on it: it
+would cut everybody off."""
+
 
 class InvalidConfigError(GatewayError):
     """The text is not a configuration; ``data.issues`` has everything that is wrong."""
@@ -55,9 +59,9 @@ class Outcome:
 
 @attrs.frozen
 class Rejection:
-    """A text that is not in effect, by its hash, and why: `describe`d issues."""
+    """What is not in effect, by its fingerprint, and why: `describe`d issues."""
 
-    hash: str
+    fingerprint: str
     issues: tuple[dict[str, Any], ...]
 
 
@@ -249,8 +253,8 @@ class Reloader:
         return await self._edit(request, request.edit)
 
     def _was_rejected(self, loaded: Loaded) -> bool:
-        # What cannot be read has no hash, and may be another thing now.
-        return self.rejected is not None and loaded.hash == self.rejected.hash != ""
+        # What cannot be read has no fingerprint, and may be another thing now.
+        return self.rejected is not None and loaded.fingerprint == self.rejected.fingerprint != ""
 
     async def _edit(self, request: _Request, edit: Callable[[str], str]) -> Outcome:
         before, rejected = await self._before_an_edit(), self.rejected
@@ -289,9 +293,12 @@ class Reloader:
         """Have *loaded* take effect; raises `GatewayError` and tells why if it does not."""
         if loaded.config is None:
             raise self._reject(loaded, InvalidConfigError(loaded.errors))
-        if loaded.hash == self.current.hash and loaded.config == self.current.config:
+        same = loaded.fingerprint == self.current.fingerprint
+        if same and loaded.config == self.current.config:
             self.rejected = None
             return Outcome(self.revision)
+        if not loaded.text.strip():
+            raise self._reject(loaded, InvalidConfigError((EMPTY,)))
         steps = plan(self.running, loaded.config)
         try:
             return await self._take(loaded, loaded.config, steps, who)
@@ -358,7 +365,7 @@ class Reloader:
     def _reject(self, loaded: Loaded, error: GatewayError) -> GatewayError:
         found = error.data.get("issues") or [{"path": "", "message": error.message}]
         assert isinstance(found, list), "issues are a list"
-        self.rejected = Rejection(loaded.hash, tuple(found))
+        self.rejected = Rejection(loaded.fingerprint, tuple(found))
         log.warning("configuration not accepted", issues=found)
         self.bus.publish("config_rejected", {"issues": found})
         return error

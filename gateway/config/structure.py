@@ -40,11 +40,12 @@ It reads secrets that are `Secret` already, and writes ``{"secret": "***", "from
 """
 
 
-def structure(raw: dict[str, Any]) -> tuple[Config | None, list[Issue]]:
+def structure(raw: dict[str, Any], *, whole: bool = True) -> tuple[Config | None, list[Issue]]:
     """Return a config and all complaints about types, keys and what is missing.
 
     With complaints, the config is what *raw* says without the parts complained about,
     so that everything else can be checked as well; `None` if nothing could be saved.
+    Unless *raw* is *whole*, what is missing may be elsewhere, and is not complained about.
     """
     issues: list[Issue] = []
     taken: set[Path] = set()
@@ -55,7 +56,8 @@ def structure(raw: dict[str, Any]) -> tuple[Config | None, list[Issue]]:
             paths = dict(_paths(raw, ""))
             for each in error.issues:
                 path, missing = _path(each.path, paths)
-                if path not in taken:  # else it is missing because it was wrong
+                # What is taken is missing because it was wrong.
+                if path not in taken and (whole or not missing):
                     message, _, hint = each.message.partition("; ")
                     issues.append(Issue(message, path, hint))
                 taken.add(path)

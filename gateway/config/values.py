@@ -16,6 +16,9 @@ PLACES: Final = ("loopback", "lan", "tailnet", "auto")
 NAME: Final = re.compile(r"(?!\.+$)[A-Za-z0-9_.-]{1,64}")
 """Names of agents, tokens and providers: they appear in URLs, logs and file names."""
 
+_LONGEST_PATTERN: Final = 255
+"""Characters of a pattern; a name in a file system has no more."""
+
 _HOST: Final = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
     r"(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*\.?"
@@ -72,6 +75,18 @@ def check_password(value: str) -> None:
     """Accept anything that a person can type."""
     if _UNPRINTABLE.search(value) or not value.strip():
         raise ValueError("must not be blank or have control characters")
+
+
+def check_include(value: str) -> None:
+    """Accept a pattern for files below a directory, without a way out of it."""
+    expected = "must be a pattern for files below this directory, like channels/*.toml"
+    parts = value.split("/")
+    if len(value) > _LONGEST_PATTERN or not value.isprintable() or "" in parts or ".." in parts:
+        raise ValueError(expected)
+    if parts[-1] == ".":
+        raise ValueError(expected)
+    if "**" in value:
+        raise ValueError(f"{expected}; write a pattern for each directory instead of **")
 
 
 def is_wide(bind: str) -> bool:
