@@ -20,9 +20,6 @@ REAL_TIME = "no test waits for real time"
 KILLED = "a real process is killed, at whatever moment that is"
 
 EXCEPTIONS = {
-    (BUGS, "gateway/app.py:App.apply"): (
-        "whatever children raise when they do not come up; it is raised again as a group"
-    ),
     (BUGS, "gateway/boot.py:Boot._live"): (
         "the tree has ended; what remains is to go back or to say why, and an exit code"
     ),
