@@ -28,10 +28,6 @@ log = structlog.get_logger(__name__)
 WAITING = 16
 """Changes that wait for their turn; a person makes one at a time, programs should too."""
 
-EMPTY = Issue("is empty", hint="an editor was interrupted, or the disk is full")
-"""Why an empty file never takes effect while running, although one could start on it: it
-would cut everybody off."""
-
 
 class InvalidConfigError(GatewayError):
     """The text is not a configuration; ``data.issues`` has everything that is wrong."""
@@ -297,8 +293,6 @@ class Reloader:
         if same and loaded.config == self.current.config:
             self.rejected = None
             return Outcome(self.revision)
-        if not loaded.text.strip():
-            raise self._reject(loaded, InvalidConfigError((EMPTY,)))
         steps = plan(self.running, loaded.config)
         try:
             return await self._take(loaded, loaded.config, steps, who)
