@@ -33,25 +33,28 @@ class Watch:
     signature: Callable[[], object]
     mode: Callable[[], str]
     reload: Callable[[], Awaitable[Outcome]]
+    _limiter: trio.CapacityLimiter = attrs.field(
+        factory=lambda: trio.CapacityLimiter(1), init=False
+    )
 
     async def run(self, life: Lifetime) -> None:
         """Look until asked to stop."""
-        limiter = trio.CapacityLimiter(1)
         with life.until_stopping():
             # What was edited while nobody looked is noticed too: it is read once at first.
             seen: object = None
             life.started()
             while True:
-                now = await trio.to_thread.run_sync(
-                    self.signature, limiter=limiter, abandon_on_cancel=True
-                )
+                now = await self._look()
                 await trio.sleep(PERIOD)
-                again = await trio.to_thread.run_sync(
-                    self.signature, limiter=limiter, abandon_on_cancel=True
-                )
+                again = await self._look()
                 if now == again != seen and await self._changed():
                     seen = again
                 life.heartbeat()
+
+    async def _look(self) -> object:
+        return await trio.to_thread.run_sync(
+            self.signature, limiter=self._limiter, abandon_on_cancel=True
+        )
 
     async def _changed(self) -> bool:
         """Have the file read again; return whether that was done, whatever came of it."""

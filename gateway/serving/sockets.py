@@ -4,6 +4,7 @@ A socket that stays open while nobody accepts refuses nobody: the kernel complet
 connections, and the next listener accepts them.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_address
@@ -48,11 +49,15 @@ class Sockets:
             raise
 
     def close(self, *, but: Iterable[trio.SocketListener] = ()) -> None:
-        """Close all sockets except *but*."""
+        """Close all sockets except *but*; nobody may be accepting there.
+
+        Works without an event loop: the last one to close them is the process.
+        """
         kept = tuple(but)
         for key, listener in tuple(self._open.items()):
             if listener not in kept:
-                listener.socket.close()
+                # Trio's close() would tell its tasks, and fails where there are none.
+                os.close(listener.socket.detach())
                 del self._open[key]
 
     def _kept(self, addresses: Sequence[Address], port: int) -> list[trio.SocketListener]:
