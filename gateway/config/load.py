@@ -46,8 +46,11 @@ class Loaded:
 
     Going back to a revision takes included files as they are by then.  It may hold secrets.
     """
-    fingerprint: str = ""
-    """SHA-256 in hex of the text and of the names and texts of all that it includes."""
+    fingerprint: str = attrs.field(default=attrs.Factory(lambda self: self.hash, takes_self=True))
+    """SHA-256 in hex of the text and of the names and texts of all that it includes.
+
+    It is *hash* if nothing is included.
+    """
     files: tuple[FilePath, ...] = ()
     """The included files that were read; empty if none was to be, or if none was followed."""
     include: tuple[str, ...] = ()
@@ -109,7 +112,7 @@ def _load(main: Source, references: References | None, overrides: Sequence[Overr
         sources = gather(main, references.base if references else None)
     except RejectedError as error:
         issue = _shown(attrs.evolve(error.issue, source=main.name), _lines(main))
-        return Loaded(main.name, digest, None, (issue,), main.text, digest)
+        return Loaded(main.name, digest, None, (issue,), main.text)
     config, issues = _understand(sources, references, overrides)
     lines = _lines(*sources.texts)
     return Loaded(

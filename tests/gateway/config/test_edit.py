@@ -263,3 +263,13 @@ def test_every_edit_of_the_first_configuration_loads():
         assert load(new).valid
         assert added(new, text)
         assert unset(new, path) == text
+
+
+def test_only_the_operator_can_have_files_included():
+    patterns = ["agents/*.toml"]
+    refused = "only the operator can have files included"
+    assert refused in refusal(set_value, FILE, ("include",), patterns)
+    assert refused in refusal(patch, FILE, {"include": patterns})
+    assert refused in refusal(set_value, FILE, (), {"include": patterns})
+    new = set_value(FILE, ("include",), patterns, references=True)
+    assert added(new) == ['include = ["agents/*.toml"]', ""]

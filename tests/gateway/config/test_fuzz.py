@@ -6,6 +6,7 @@
 import os
 import random
 import re
+from pathlib import Path
 
 import pytest
 
@@ -134,6 +135,26 @@ def test_mutated_bytes_get_the_same_verdict_from_a_file(rng, tmp_path):
         loaded = read(path, environ={})
         assert loaded.valid == (not loaded.issues)
         assert all(each.line for each in loaded.issues)
+
+
+def test_mutated_files_that_are_included_give_issues_with_a_place(rng, tmp_path):
+    main, part = tmp_path / "gateway.toml", tmp_path / "part.toml"
+    include = 'include = ["part.toml"]\n'
+    fine = '[agents.main]\nmodel = "m"\n[logging]\nlevel = "info"\n'
+    valid = 0
+    for number in range(FILES // 5):
+        head, body = (include, BIG) if number % 2 else (mutated(include, rng) + fine, BIG)
+        main.write_text(head, errors="replace", newline="")
+        part.write_text(mutated(body, rng), errors="replace", newline="")
+        main.chmod(0o600)
+        part.chmod(0o600)
+        loaded = read(main, environ={})
+        valid += loaded.valid
+        assert loaded.valid == (not loaded.errors)
+        for each in loaded.errors:
+            assert 1 <= each.line <= Path(each.source).read_bytes().count(b"\n") + 1
+        assert TOKEN not in render(loaded.issues) + str(as_json(loaded.issues))
+    assert 0 < valid < FILES // 5
 
 
 @pytest.mark.parametrize(
