@@ -34,6 +34,19 @@ _COMMANDS: Final = {
 }
 """Commands that live in the module of their name, with what help says about them."""
 
+_CONFIG: Final = {
+    "get": ("config:get", "Show the configuration in use, or a part of it."),
+    "set": ("config:assign", "Set one value; every other line of the file stays as it is."),
+    "unset": ("config:unset", "Remove a value, so that its default counts."),
+    "edit": ("config:edit", "Change the file in $EDITOR; it is checked before it is used."),
+    "diff": ("config:diff", "Show what the file would change of what the gateway runs on."),
+    "revisions": ("config:revisions", "List what was in use, and who has changed what."),
+    "rollback": ("config:rollback", "Go back to an earlier revision."),
+    "schema": ("config:schema", "Print the JSON Schema of the file, for editors."),
+    "import-openclaw": ("openclaw:import_openclaw", "Make the configuration from OpenClaw's."),
+}
+"""Commands below ``config``: where each lives, and what help says about it."""
+
 
 _COMPLETION: Final = "--install-completion"
 
@@ -51,6 +64,10 @@ def make_app() -> App:
     app.command(run, name="run")
     for name, words in _COMMANDS.items():
         app.command(f"gateway.cli.{name}:{name}", name=name, help=words)
+    config = App(name="config", help="Look at the configuration, change it, go back.")
+    for name, (place, words) in _CONFIG.items():
+        config.command(f"gateway.cli.{place}", name=name, help=words)
+    app.command(config)
     return app
 
 
@@ -82,7 +99,7 @@ def _check_command(arguments: Sequence[str]) -> None:
 
     Left to cyclopts it would be an argument too many of the default command.
     """
-    known = ("run", *_COMMANDS)
+    known = ("run", "config", *_COMMANDS)
     if arguments and not arguments[0].startswith("-") and arguments[0] not in known:
         raise UsageError(
             f"there is no command {arguments[0]}.{did_you_mean(arguments[0], known)}"

@@ -12,12 +12,15 @@ from gateway.client import Client, RefusedError, RpcError, UnreachableError, con
 T = TypeVar("T")
 
 
-def talk(where: Where, work: Callable[[Client], Awaitable[T]], *, reconnect: bool = False) -> T:
+def talk(
+    where: Where | Target, work: Callable[[Client], Awaitable[T]], *, reconnect: bool = False
+) -> T:
     """Connect, do *work* with the client, and return what it returns.
 
     Raises `CommandError`.  With *reconnect* a lost connection is made again.
     """
-    return trio.run(_talk, resolve(where), work, reconnect)
+    target = where if isinstance(where, Target) else resolve(where)
+    return trio.run(_talk, target, work, reconnect)
 
 
 async def _talk(target: Target, work: Callable[[Client], Awaitable[T]], reconnect: bool) -> T:

@@ -11,10 +11,12 @@ import attrs
 from cyclopts import Parameter
 
 from gateway.cli.errors import CommandError
-from gateway.config.load import read
+from gateway.config.file import ConfigFile
+from gateway.config.load import load
 from gateway.config.model import Config, Token
 from gateway.config.overrides import overrides
 from gateway.config.paths import find
+from gateway.config.revisions import last_good
 
 
 @Parameter(name="*")
@@ -49,6 +51,10 @@ class Target:
     password: str | None = attrs.field(default=None, repr=False)
 
 
+class InvalidFileError(CommandError):
+    """The configuration of this machine is not valid, and no earlier one is known."""
+
+
 def resolve(where: Where, environ: Mapping[str, str] = os.environ) -> Target:
     """Return what to connect to; raises `CommandError` with what to do.
 
@@ -56,7 +62,7 @@ def resolve(where: Where, environ: Mapping[str, str] = os.environ) -> Target:
     """
     if where.token is not None and where.url is not None:
         return Target(where.url, where.token)
-    if where.url is not None and not _is_here(where.url):
+    if where.url is not None and not is_here(where.url):
         raise CommandError(
             f"{where.url} is another machine: give its token with --token. "
             "The token of this machine is not sent there."
@@ -67,30 +73,49 @@ def resolve(where: Where, environ: Mapping[str, str] = os.environ) -> Target:
         return Target(url, where.token)
     if (token := best_token(config)) is not None:
         return Target(url, token.token.value)
-    return Target(url, password=config.auth.password.value if config.auth.password else None)
+    password = config.auth.password
+    return Target(url, password=password.value if password and password.resolved else None)
 
 
-def local_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
-    """Return the configuration of this machine's gateway; raises `CommandError`."""
+def local_file(path: Path | None, environ: Mapping[str, str] = os.environ) -> ConfigFile:
+    """Return the configuration file of this machine's gateway; raises `CommandError`."""
     file = find(environ, config=path).config
     if not file.exists():
         raise CommandError(
             f"there is no configuration at {file}. Start the gateway once to get one "
             "(python -m gateway), or say where it is with --config or --url and --token."
         )
-    loaded = read(file, environ=environ, overrides=overrides(environ))
-    if loaded.config is None:
-        raise CommandError(f"{file} is not valid; python -m gateway check says what is wrong.")
-    return loaded.config
+    return ConfigFile(file, environ, overrides(environ))
+
+
+def local_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
+    """Return the configuration of this machine's gateway; raises `CommandError`.
+
+    While the file is not valid it is the one accepted last: a gateway runs on that.  A
+    secret that refers to what only the gateway's environment has is not resolved.
+    """
+    file = local_file(path, environ)
+    revision = last_good(find(environ).state / "gateway.db")
+    texts = [file.read().text, *([revision.text] if revision else [])]
+    for text in texts:
+        for config in (file.check(text).config, load(text, overrides=file.overrides).config):
+            if config is not None:
+                return config
+    raise InvalidFileError(f"{file.path} is not valid; python -m gateway check says what is wrong.")
 
 
 def best_token(config: Config) -> Token | None:
-    """Return the token for people that allows most, or `None` if there is none."""
-    tokens = [token for token in config.auth.tokens.values() if token.role == "control"]
+    """Return the token for people that allows most, or `None` if none is known here."""
+    tokens = [
+        each
+        for each in config.auth.tokens.values()
+        if each.role == "control" and each.token.resolved
+    ]
     return max(tokens, key=lambda token: len(set(token.scopes)), default=None)
 
 
-def _is_here(url: str) -> bool:
+def is_here(url: str) -> bool:
+    """Return whether *url* is an address of this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, Final, Protocol, TypeVar
@@ -77,14 +78,7 @@ class Revisions:
 
     async def get(self, number: int) -> Revision:
         """Return one revision with its text; raises `NotFoundError`."""
-        # SQLite raises for what has more than 64 bits.
-        known = 0 < number < 2**63
-        found = await self._database.read(lambda sql: _get(sql, number)) if known else None
-        if found is None:
-            raise NotFoundError(
-                f"no revision {number}; config.revisions lists the last {KEPT} that are kept"
-            )
-        return found
+        return _found(number, await self._database.read(lambda sql: _get(sql, number)))
 
     async def latest(self) -> Revision | None:
         """Return the newest revision with its text; `None` if there is none yet."""
@@ -97,12 +91,32 @@ def last_good(database: Path) -> Revision | None:
     Nothing is made or changed, and nothing raised: without a file, with a damaged one
     and with one of before there were revisions, there is none.  Blocks like the disk.
     """
+    return _look(database, _latest, None)
+
+
+def look_back(database: Path, limit: int = KEPT) -> list[Revision]:
+    """Return what `Revisions.list` does, from a file as `last_good` reads it."""
+    return _look(database, partial(_list, limit=limit), [])
+
+
+def find(database: Path, number: int) -> Revision:
+    """Return what `Revisions.get` does, from a file as `last_good` reads it."""
+    return _found(number, _look(database, partial(_get, number=number), None))
+
+
+def _look(database: Path, work: Callable[[Connection], T], nothing: T) -> T:
     try:
         address = f"{database.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(address, uri=True, timeout=WAIT)) as sql:
-            return _latest(sql)
+            return work(sql)
     except (sqlite3.Error, OSError, ValueError):
-        return None
+        return nothing
+
+
+def _found(number: int, found: Revision | None) -> Revision:
+    if found is None:
+        raise NotFoundError(f"there is no revision {number}; the last {KEPT} are kept")
+    return found
 
 
 def _add(sql: Connection, new: Revision) -> Revision:
@@ -130,6 +144,8 @@ def _list(sql: Connection, limit: int) -> list[Revision]:
 
 
 def _get(sql: Connection, number: int) -> Revision | None:
+    if not 0 < number < 2**63:
+        return None  # SQLite raises for what has more than 64 bits
     rows = sql.execute(
         f"SELECT {_COLUMNS}, text FROM config_revisions WHERE number = ?",  # noqa: S608  a constant
         (number,),

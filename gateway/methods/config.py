@@ -74,7 +74,9 @@ class Verdict:
 
     valid: bool
     issues: tuple[Complaint, ...]
-    changed_paths: tuple[str, ...] | None = param("What differs from what runs.", None)
+    changed_paths: tuple[str, ...] | None = param(
+        "What differs from what runs; null if not valid, or not known for what it includes.", None
+    )
     restart_required: tuple[str, ...] | None = param("What of that is read at start only.", None)
 
 
@@ -182,14 +184,14 @@ def _add_check(methods: Methods, reloader: Reloader, check: Callable[[str], Load
     async def try_out(params: Check, call: Call) -> Verdict:
         """Check a text as a start would, and say what it would change.
 
-        References to secrets are not followed.  Whether a secret is the one in use is
-        told only to those who may edit: for others, every secret counts as changed.
+        Neither references nor includes of a text are followed.  Whether a secret is the
+        one in use is told only to those who may edit: for others, all count as changed.
         """
         own = params.text is None
         look = reloader.file.read if params.text is None else partial(check, params.text)
         loaded = await trio.to_thread.run_sync(look, limiter=checks)
         verdict = Verdict(loaded.valid, tuple(map(_complaint, loaded.issues)))
-        if loaded.config is None:
+        if loaded.config is None or (loaded.include and not own):
             return verdict
         trusted = own or "admin" in call.principal.scopes
         return _planned(verdict, reloader.running, loaded.config, trusted=trusted)

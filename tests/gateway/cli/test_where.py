@@ -3,7 +3,9 @@
 import pytest
 
 from gateway.cli.errors import CommandError
-from gateway.cli.where import Target, Where, resolve
+from gateway.cli.where import InvalidFileError, Target, Where, resolve
+from gateway.storage.opening import open_writer
+from gateway.storage.schema import STEPS
 
 TOKEN = "a-token-of-many-more-than-128-bits-of-randomness"
 READER = "another-token-of-many-more-than-128-bits-for-reading"
@@ -89,3 +91,28 @@ def test_an_invalid_configuration_is_not_guessed_at(config):
 
 def test_tokens_are_not_in_what_is_printed_of_a_target():
     assert TOKEN not in repr(Target("ws://a", TOKEN, TOKEN)) + repr(Where(token=TOKEN))
+
+
+def test_while_the_file_is_broken_the_gateway_runs_on_the_last_good_revision(config, tmp_path):
+    file = config("port = 4711")
+    connection = open_writer(tmp_path / "state" / "gateway.db", STEPS).connection
+    row = (1.0, "start", "hash", "[]", file.read_text())
+    connection.execute(
+        "INSERT INTO config_revisions (at, who, hash, changed, text) VALUES (?, ?, ?, ?, ?)", row
+    )
+    connection.close()
+    file.write_text("broken")
+    environ = {"GATEWAY_STATE": str(tmp_path / "state")}
+    assert resolve(Where(config=file), environ) == Target("ws://127.0.0.1:4711", TOKEN)
+    with pytest.raises(InvalidFileError, match="not valid"):
+        resolve(Where(config=file), {"GATEWAY_STATE": str(tmp_path / "other")})
+
+
+def test_a_secret_that_only_the_gateway_can_resolve_is_not_used(config, tmp_path):
+    environ = {"GATEWAY_STATE": str(tmp_path)}
+    auth = '[auth]\npassword = "${P}"\n[auth.tokens.a]\ntoken = "${GONE}"\n'
+    more = f'[auth.tokens.b]\ntoken = "{TOKEN}"\nscopes = ["read"]\n'
+    assert resolve(Where(config=config(auth=auth + more)), environ).token == TOKEN
+    target = resolve(Where(config=config(auth=auth)), environ)
+    assert (target.token, target.password) == (None, None)
+    assert resolve(Where(config=config(auth=auth)), environ | {"P": "long enough", "GONE": TOKEN})

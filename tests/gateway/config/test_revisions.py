@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from gateway.config.revisions import KEPT, Revision, Revisions, last_good
+from gateway.config.revisions import KEPT, Revision, Revisions, find, last_good, look_back
 from gateway.errors import NotFoundError
 from gateway.storage.database import Database
 from gateway.storage.memory import Memory
@@ -73,6 +73,12 @@ async def test_a_start_finds_the_newest_one_although_nothing_was_closed(path):
         # The write-ahead log is all there is of it, as after kill -9.
         assert last_good(path) == newest
     assert last_good(path) == newest
+    assert [each.number for each in look_back(path)] == [2, 1]
+    assert look_back(path, 1)[0].text == ""
+    assert find(path, 2) == newest
+    for number in (0, 3, 2**64):
+        with pytest.raises(NotFoundError, match="no revision"):
+            find(path, number)
 
 
 def _make(path, steps=STEPS):
@@ -82,6 +88,7 @@ def _make(path, steps=STEPS):
 
 def test_a_start_finds_nothing_where_there_is_nothing_and_makes_nothing(path):
     assert last_good(path) is None
+    assert look_back(path) == []
     assert not path.exists()
     _make(path)
     before = path.read_bytes()

@@ -182,6 +182,18 @@ async def test_an_answer_does_not_tell_what_exists_on_this_machine(desk):
     assert all(answer == answers[0] for answer in answers)
 
 
+async def test_what_a_text_includes_is_not_read_so_its_plan_is_not_known(desk):
+    part = desk.file.path.with_name("part.toml")
+    part.write_text('[agents.main]\nmodel = "two"\n')
+    part.chmod(0o600)
+    text = 'include = ["part.toml"]\n' + TEXT.replace("model = 'one'", "")
+    result = await desk.call("check", text=text)
+    assert (result["valid"], result["changedPaths"]) == (True, None)
+    await desk.refused("invalid-params", "set", key="include", value=["part.toml"])
+    desk.file.write(text)
+    assert (await desk.call("check", READER))["changedPaths"] == ["include", "agents.main.model"]
+
+
 async def test_who_may_only_read_cannot_guess_a_secret(desk):
     wrong = TEXT.replace(TOKEN, OTHER)
     right = await desk.call("check", READER, text=TEXT)
