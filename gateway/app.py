@@ -243,9 +243,10 @@ class App:
         self.next = loaded
         self._start_over("the configuration has changed")
 
-    def _start_over(self, reason: str) -> None:
-        """Begin to stop, to start over."""
-        self.before = self.before or self.reloader.in_effect
+    def _start_over(self, reason: str, process: bool = False) -> None:
+        """Begin to stop, to start over in this process, or in another *process*."""
+        if not process:
+            self.before = self.before or self.reloader.in_effect
         self.process.stop(reason, Exit.RESTART)
 
     def _closing(self) -> Mapping[str, object]:

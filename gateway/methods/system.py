@@ -54,6 +54,18 @@ class End:
 
 
 @attrs.frozen
+class Again:
+    """Why, and how."""
+
+    reason: str = param("For the log and for clients, who are told.", "")
+    process: bool = param(
+        "End the process with exit code 75 and leave starting it to the service manager, as an "
+        "upgrade needs it; otherwise the gateway starts over in the same process.",
+        default=False,
+    )
+
+
+@attrs.frozen
 class Ending:
     """It has begun when this is answered."""
 
@@ -66,12 +78,12 @@ def system_methods(
     *,
     uptime: Callable[[], float],
     shutdown: Callable[[str], None],
-    restart: Callable[[str], None],
+    restart: Callable[[str, bool], None],
 ) -> Methods:
     """Return the methods about the process.
 
     *uptime* returns seconds.  *shutdown* and *restart* begin to stop, with a reason, and
-    return at once.
+    return at once; *restart* is told as well whether in a new process.
     """
     methods = Methods("system")
 
@@ -95,7 +107,7 @@ def system_methods(
 
 
 def _add_endings(
-    methods: Methods, shutdown: Callable[[str], None], restart: Callable[[str], None]
+    methods: Methods, shutdown: Callable[[str], None], restart: Callable[[str, bool], None]
 ) -> None:
     @methods.method("admin", always=True, name="system.shutdown")
     def stop(params: End) -> Ending:
@@ -104,7 +116,7 @@ def _add_endings(
         return Ending()
 
     @methods.method("admin", always=True, name="system.restart")
-    def start_over(params: End) -> Ending:
-        """Stop like `system.shutdown`, and have the service manager start it again."""
-        restart(params.reason or "system.restart")
+    def start_over(params: Again) -> Ending:
+        """Stop like `system.shutdown`, and start over; no connection is refused meanwhile."""
+        restart(params.reason or "system.restart", params.process)
         return Ending()

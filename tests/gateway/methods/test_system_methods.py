@@ -32,7 +32,7 @@ def system(ended):
         lambda: Counts(connections=3, clients=2, nodes=1, in_flight=0),
         uptime=lambda: 12.3456,
         shutdown=lambda reason: ended.append(("shutdown", reason)),
-        restart=lambda reason: ended.append(("restart", reason)),
+        restart=lambda reason, process: ended.append(("restart", reason, process)),
     )
 
 
@@ -44,11 +44,16 @@ async def test_the_system_describes_itself(system):
     assert told["counts"] == {"connections": 3, "clients": 2, "nodes": 1, "inFlight": 0}
 
 
-@pytest.mark.parametrize("how", ["shutdown", "restart"])
-async def test_ending_is_accepted_and_has_a_reason(system, ended, how):
-    assert await call(system, f"system.{how}", reason="upgrade") == {"accepted": True}
-    await call(system, f"system.{how}")
-    assert ended == [(how, "upgrade"), (how, f"system.{how}")]
+async def test_ending_is_accepted_and_has_a_reason(system, ended):
+    assert await call(system, "system.shutdown", reason="upgrade") == {"accepted": True}
+    await call(system, "system.shutdown")
+    assert ended == [("shutdown", "upgrade"), ("shutdown", "system.shutdown")]
+
+
+async def test_starting_over_is_in_the_same_process_unless_another_one_is_wanted(system, ended):
+    assert await call(system, "system.restart") == {"accepted": True}
+    await call(system, "system.restart", reason="upgrade", process=True)
+    assert ended == [("restart", "system.restart", False), ("restart", "upgrade", True)]
 
 
 async def test_health_is_the_snapshot():
