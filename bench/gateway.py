@@ -171,6 +171,8 @@ def main():
     arguments = parser.parse_args()
     figures = {}
     os.environ.pop("NOTIFY_SOCKET", None)
+    # A warm start has its byte code.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     for part in (start, latency, fanout, memory):
         if arguments.only in (None, part.__name__):
             part(figures, arguments.quick)

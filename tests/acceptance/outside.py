@@ -114,7 +114,9 @@ class Gateway:
         return f"ws://127.0.0.1:{self.port}/"
 
     def environment(self):
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("GATEWAY_")}
+        # Byte code may be kept: compiling everything anew is most of what a start takes.
+        unwanted = ("GATEWAY_", "PYTHONDONTWRITEBYTECODE")
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(unwanted)}
         return clean | {"HOME": str(self.home), "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
 
     def command(self, *arguments):
