@@ -307,6 +307,7 @@ class App:
             self.outer.sockets,
             apply=self._limit,
             keep=lambda: self.process.reason is None or self.process.restarting,
+            note=self.paths.listening,
         )
 
     def _limit(self, limits: ClientLimits) -> None:

@@ -68,13 +68,37 @@ def resolve(where: Where, environ: Mapping[str, str] = os.environ) -> Target:
             "The token of this machine is not sent there."
         )
     config = local_config(where.config, environ)
-    url = where.url or f"ws://{_host(config.gateway.bind)}:{config.gateway.port}"
+    url = where.url or _listening(environ) or _configured(config)
     if where.token is not None:
         return Target(url, where.token)
     if (token := best_token(config)) is not None:
         return Target(url, token.token.value)
     password = config.auth.password
     return Target(url, password=password.value if password and password.resolved else None)
+
+
+def _listening(environ: Mapping[str, str]) -> str | None:
+    """Return where the gateway on this machine says that it listens.
+
+    It may have been told so when it was started, and the file does not know.
+    """
+    if environ.get("GATEWAY_PORT"):
+        return None
+    try:
+        addresses = find(environ).listening.read_text().split()
+    except OSError:
+        return None
+    urls = [f"ws://{_reachable(address)}" for address in addresses]
+    return next((url for url in urls if is_here(url)), urls[0] if urls else None)
+
+
+def _reachable(address: str) -> str:
+    host, _, port = address.rpartition(":")
+    return f"127.0.0.1:{port}" if host in ("0.0.0.0", "[::]") else address  # noqa: S104  compared
+
+
+def _configured(config: Config) -> str:
+    return f"ws://{_host(config.gateway.bind)}:{config.gateway.port}"
 
 
 def local_file(path: Path | None, environ: Mapping[str, str] = os.environ) -> ConfigFile:

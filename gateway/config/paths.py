@@ -14,6 +14,11 @@ class Paths:
     config: Path
     state: Path
 
+    @property
+    def listening(self) -> Path:
+        """The file that says where a gateway that runs listens, an address a line."""
+        return self.state / "listening"
+
 
 def find(
     environ: Mapping[str, str], *, config: str | Path | None = None, state: str | Path | None = None

@@ -1,6 +1,7 @@
 """The child ``listener``: the one port, open while it runs."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import attrs
 import structlog
@@ -13,6 +14,7 @@ from gateway.serving.connections import Connections
 from gateway.serving.doorkeeper import App
 from gateway.serving.listener import Handler, serve
 from gateway.serving.sockets import Sockets
+from gateway.storage.files import leave_note
 from supervisors import Lifetime
 
 log = structlog.get_logger(__name__)
@@ -24,7 +26,8 @@ class Port:
 
     *apply* is told the limits of every start.  The *sockets* stay open after an orderly
     stop if *keep* says so: nobody is refused while a listener is replaced.  *addresses*
-    are those listened on, as ``host:port``; empty while it does not run.
+    are those listened on, as ``host:port``; empty while it does not run.  They stand in the
+    file *note* too, where commands on this machine find them.
     """
 
     handler: Handler
@@ -33,6 +36,7 @@ class Port:
     sockets: Sockets
     apply: Callable[[Limits], None]
     keep: Callable[[], bool]
+    note: Path
     addresses: tuple[str, ...] = attrs.field(default=(), init=False)
 
     async def run(self, life: Lifetime, gateway: Gateway) -> None:
@@ -58,6 +62,7 @@ class Port:
             orderly = True
         finally:
             self.addresses = ()
+            self.note.unlink(missing_ok=True)
             if not (orderly and self.keep()):
                 # After a crash too: what is wrong may be the socket.
                 self.sockets.close()
@@ -66,6 +71,7 @@ class Port:
         self.addresses = tuple(map(_name, listeners))
         life.describe(lambda: {"addresses": self.addresses})
         log.info("listening", addresses=self.addresses)
+        leave_note(self.note, "".join(f"{address}\n" for address in self.addresses))
 
 
 def _name(listener: trio.SocketListener) -> str:

@@ -40,6 +40,19 @@ def touch_private(path: Path) -> None:
     sync_directory(path.parent)
 
 
+def leave_note(path: Path, text: str) -> None:
+    """Have *text* in *path*, for the owner only; it may be gone after a power failure.
+
+    For what the next start says anew: it does not wait for the disk.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
+    with open(descriptor, "w") as file:  # noqa: PTH123  there is only a descriptor
+        os.fchmod(descriptor, PRIVATE_FILE)
+        file.write(text)
+    draft.replace(path)
+
+
 def sync_directory(path: Path) -> None:
     """Return when the names in the directory *path* are on the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -189,3 +189,13 @@ def test_a_second_instance_names_the_first(running):
     )
     assert other.returncode == 1
     assert str(running.process.pid) in other.stderr + other.stdout
+
+
+def test_commands_find_a_gateway_that_was_told_another_port(gateway):
+    gateway.start()
+    environment = {"GATEWAY_CONFIG": str(gateway.config), "GATEWAY_STATE": str(gateway.state)}
+    assert f":{gateway.port}" not in gateway.config.read_text()
+    found = gateway.command("call", "ping", **environment)
+    assert found.returncode == 0, found.stderr
+    gateway.stop()
+    assert not (gateway.state / "listening").exists()

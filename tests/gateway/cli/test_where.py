@@ -116,3 +116,28 @@ def test_a_secret_that_only_the_gateway_can_resolve_is_not_used(config, tmp_path
     target = resolve(Where(config=config(auth=auth)), environ)
     assert (target.token, target.password) == (None, None)
     assert resolve(Where(config=config(auth=auth)), environ | {"P": "long enough", "GONE": TOKEN})
+
+
+@pytest.mark.parametrize(
+    ("listening", "url"),
+    [
+        ("127.0.0.1:5000\n[::1]:5000\n", "ws://127.0.0.1:5000"),
+        ("100.64.0.9:5000\n", "ws://100.64.0.9:5000"),
+        ("192.168.0.7:5000\n127.0.0.1:5000\n", "ws://127.0.0.1:5000"),
+        ("0.0.0.0:5000\n", "ws://127.0.0.1:5000"),
+        ("[::]:5000\n", "ws://127.0.0.1:5000"),
+        ("", "ws://127.0.0.1:4711"),
+    ],
+)
+def test_a_gateway_that_runs_says_where_it_listens(config, tmp_path, listening, url):
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "listening").write_text(listening)
+    environ = {"GATEWAY_STATE": str(state)}
+    assert resolve(Where(config=config("port = 4711")), environ).url == url
+
+
+def test_the_environment_wins_over_what_a_gateway_says(config, tmp_path):
+    (tmp_path / "listening").write_text("127.0.0.1:5000\n")
+    environ = {"GATEWAY_STATE": str(tmp_path), "GATEWAY_PORT": "5001"}
+    assert resolve(Where(config=config()), environ).url == "ws://127.0.0.1:5001"
