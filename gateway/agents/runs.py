@@ -19,9 +19,9 @@ from gateway.agents.lanes import Lanes, Place
 from gateway.agents.ledger import Entry, Question
 from gateway.agents.providers import Answer, Said, Turn
 from gateway.agents.run import Ask, Run, emitter
-from gateway.agents.sessions import Database
 from gateway.bus import Bus
 from gateway.errors import ConflictError, GatewayError, UnavailableError
+from gateway.storage.store import Store
 from supervisors import Child, Lifetime, Restart, Strategy, Supervisor
 
 log = structlog.get_logger(__name__)
@@ -55,7 +55,7 @@ class Runs:
     *now* returns Unix time.
     """
 
-    database: Database
+    database: Store
     bus: Bus
     catalog: Catalog
     lanes: Lanes

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from sqlite3 import Connection
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Final, Literal
 
 import attrs
 
@@ -13,24 +13,11 @@ from gateway.agents.lanes import Lanes
 from gateway.agents.providers import Said, Turn
 from gateway.agents.records import Message, Page, Session, State
 from gateway.errors import ConflictError, GatewayError
-
-T = TypeVar("T")
+from gateway.storage.store import Store
 
 EXPORT_BYTES: Final = 768 * 1024
 """Largest export: with what JSON adds it has to fit what may wait for a client
 (``limits.queue_bytes``)."""
-
-
-class Database(Protocol):
-    """What is needed of `gateway.storage.database.Database`."""
-
-    async def read(self, work: Callable[[Connection], T], /) -> T:
-        """Return what *work* returns."""
-        ...
-
-    async def write(self, work: Callable[[Connection], T], /) -> T:
-        """Return what *work* returns once it is committed."""
-        ...
 
 
 @attrs.frozen
@@ -59,7 +46,7 @@ class Sessions:
     *lanes* are those that the runs use.  *now* returns Unix time.
     """
 
-    database: Database
+    database: Store
     catalog: Catalog
     lanes: Lanes
     now: Callable[[], float] = records.unix_time

@@ -12,11 +12,12 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 
 from gateway.errors import NotFoundError
+from gateway.storage.store import Store
 
 T = TypeVar("T")
 
@@ -27,18 +28,6 @@ WAIT: Final = 1.0
 """Seconds that a start waits for somebody else's lock, such as that of a backup."""
 
 _COLUMNS: Final = "number, at, who, hash, changed"
-
-
-class Database(Protocol):
-    """What is needed of `gateway.storage.database.Database`."""
-
-    async def read(self, work: Callable[[Connection], T], /) -> T:
-        """Return what *work* returns."""
-        ...
-
-    async def write(self, work: Callable[[Connection], T], /) -> T:
-        """Return what *work* returns once it is committed."""
-        ...
 
 
 @attrs.frozen
@@ -61,7 +50,7 @@ class Revision:
 class Revisions:
     """The last `KEPT` revisions.  *now* returns Unix time, for people."""
 
-    _database: Database
+    _database: Store
     _now: Callable[[], float] = time.time
 
     async def add(self, text: str, hash: str, who: str, changed: tuple[str, ...]) -> Revision:  # noqa: A002  its name on the wire

@@ -13,7 +13,7 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from sqlite3 import Connection
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 
 import attrs
 import orjson
@@ -23,10 +23,9 @@ import trio
 from gateway.errors import ConflictError, UnavailableError
 from gateway.protocol.convert import InvalidError, Issue
 from gateway.protocol.frames import encode
+from gateway.storage.store import Store
 
 log = structlog.get_logger(__name__)
-
-T = TypeVar("T")
 
 KEPT: Final = 24 * 60 * 60.0
 """Seconds for which a result is kept.  Source: protocol, "Requests"."""
@@ -34,18 +33,6 @@ KEPT: Final = 24 * 60 * 60.0
 STORING: Final = 5.0
 """Seconds that storing may take although the request has been cancelled: the effect has
 happened, so the retry must find it."""
-
-
-class Database(Protocol):
-    """What is needed of `gateway.storage.database.Database`."""
-
-    async def read(self, work: Callable[[Connection], T], /) -> T:
-        """Return what *work* returns."""
-        ...
-
-    async def write(self, work: Callable[[Connection], T], /) -> T:
-        """Return what *work* returns once it is committed."""
-        ...
 
 
 @attrs.frozen
@@ -74,7 +61,7 @@ class _Attempt:
 class Idempotency:
     """Remembers results for a day.  *now* returns Unix time: it must outlive restarts."""
 
-    _database: Database
+    _database: Store
     _now: Callable[[], float] = time.time
     _attempts: dict[Key, _Attempt] = attrs.field(factory=dict, init=False)
 
