@@ -4,12 +4,12 @@ The last child to start and the first to stop: when it starts everything is up, 
 it is asked to stop everything still is, so that the news reach everybody.
 """
 
-import math
 import time
 from collections.abc import Callable, Mapping
 
 import attrs
 import trio
+from trio_util import periodic
 
 from gateway.bus import Bus
 from supervisors import Lifetime
@@ -45,15 +45,10 @@ class Announcer:
         self.bus.publish("gateway_closing", self.closing())
 
     async def _tick(self, life: Lifetime) -> None:
-        due = trio.current_time()
-        while True:
-            # Counted from the last due time: no drift; ticks missed in a suspend are dropped.
-            due += TICK * max(1, math.ceil((trio.current_time() - due) / TICK))
-            await trio.sleep_until(due)
+        async for _ in periodic(TICK):
             self.bus.publish("tick", {"time": time.time()})
             life.heartbeat()
 
     async def _prove_life(self, interval: float) -> None:
-        while True:
+        async for _ in periodic(interval):
             self.notify("WATCHDOG=1")
-            await trio.sleep(interval)

@@ -17,6 +17,7 @@ import attrs
 import orjson
 import structlog
 
+from gateway.errors import GatewayError
 from gateway.logs.clean import clean
 from gateway.logs.drain import Drain
 from gateway.logs.files import RotatingFile
@@ -190,7 +191,9 @@ class _Bridge(logging.Handler):
             "logger": record.name,
             "event": _message(record),
         }
-        if record.exc_info and record.exc_info[0] is not None:
+        error = record.exc_info[1] if record.exc_info else None
+        # An expected failure says all in its message: where it was raised helps nobody.
+        if record.exc_info and error is not None and not isinstance(error, GatewayError):
             entry["exception"] = logging.Formatter().formatException(record.exc_info)
         self._sink.write(entry)
 

@@ -23,13 +23,13 @@ async def test_it_reports_ready_then_stopping_and_tells_the_clients(autojump_clo
         assert said[-1][1:] == ("gateway_closing", {"reason": "SIGTERM"})
 
 
-async def test_ticks_come_every_30_seconds_without_drift(autojump_clock):
+async def test_ticks_come_every_30_seconds(autojump_clock):
     with announcing() as (announcer, said, _):
         start = trio.current_time()
         async with running(announcer.run):
             await trio.sleep(95)
         ticks = [at - start for at, name, _ in said if name == "tick"]
-        assert ticks == [30, 60, 90]
+        assert ticks == [0, 30, 60, 90]
 
 
 async def test_the_service_manager_is_shown_signs_of_life_when_it_waits_for_them(autojump_clock):

@@ -19,6 +19,7 @@ import structlog
 
 from gateway import logs
 from gateway.config.model import Logging
+from gateway.errors import NotFoundError
 from gateway.logs.drain import MOST_WAITING, Drain
 from gateway.logs.files import RotatingFile
 from gateway.logs.tail import MOST, Tail
@@ -116,6 +117,14 @@ class TestEntries:
             assert entry["level"] == "error"
             assert entry["exception"].startswith("Traceback")
             assert entry["exception"].endswith("ValueError: what went wrong")
+
+    def test_an_expected_failure_is_logged_without_its_traceback(self, start):
+        output = start()
+        error = NotFoundError("no such thing; make one")
+        logging.getLogger("supervisors").warning("crashed: %s", error, exc_info=error)
+        [entry] = output.entries()
+        assert entry["event"] == "crashed: no such thing; make one"
+        assert "exception" not in entry
 
     @pytest.mark.parametrize(
         "value",
