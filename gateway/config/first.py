@@ -1,6 +1,5 @@
 """The configuration that a first start writes: every table explained, one token made."""
 
-import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import orjson
 
 from gateway.config.model import VERSION, Agent, Gateway, Health, Limits, Logging, Reload
 from gateway.config.structure import FORM
+from gateway.storage.files import PRIVATE_DIRECTORY, create_whole
 
 _HEAD: Final = """\
 # Configuration of the gateway.  Made at the first start; it is yours now.
@@ -83,35 +83,14 @@ def write(path: Path) -> bool:
     whole or not at all, and of two starts at once only one writes.  Raises `OSError`.
     """
     _make_private(path.parent)
-    content = text(secrets.token_urlsafe(32)).encode()
-    # Written under another name: a start that comes second must not read half a file.
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        _write_through(draft, content)
-        _publish(draft, path, content)
-    except FileExistsError:
-        return False
-    finally:
-        draft.unlink(missing_ok=True)
-    _sync_directory(path.parent)
-    return True
+    return create_whole(path, text(secrets.token_urlsafe(32)).encode())
 
 
 def _make_private(directory: Path) -> None:
     # Not mkdir(parents=True): that leaves the mode of the upper ones to the umask.
     if not directory.exists():
         _make_private(directory.parent)
-        directory.mkdir(mode=0o700, exist_ok=True)
-
-
-def _publish(draft: Path, path: Path, content: bytes) -> None:
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        raise
-    except OSError:
-        # Some file systems have no links: then whole or half is up to luck.
-        _write_through(path, content)
+        directory.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
 
 
 def _table(model: type[attrs.AttrsInstance], name: str) -> Iterator[str]:
@@ -139,21 +118,3 @@ def _comment(text: str) -> str:
 
 def _first_line(model: type) -> str:
     return (model.__doc__ or "").strip().partition("\n")[0]
-
-
-def _write_through(path: Path, content: bytes) -> None:
-    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(number, "wb") as file:
-        # The umask may have taken bits away, never added any; this is for the owner's.
-        os.fchmod(number, 0o600)
-        file.write(content)
-        file.flush()
-        os.fsync(number)
-
-
-def _sync_directory(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -5,7 +5,6 @@ before there is a new one.  Doing it again finishes what was begun.
 """
 
 import os
-import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,7 @@ from gateway.config.files import read_bounded
 from gateway.config.issues import Issue
 from gateway.config.migrate import Migrated, MigrationError, migrate
 from gateway.config.text import MOST_BYTES
-from gateway.storage.files import PRIVATE_FILE, atomic_write, sync_directory
+from gateway.storage.files import atomic_write, create_whole
 
 MOST_BACKUPS: Final = 100
 """Different backups of one version; whoever has more restores the same file in a loop."""
@@ -73,24 +72,9 @@ def _back_up(target: Path, content: bytes, version: int) -> Path:
     for number in range(1, MOST_BACKUPS + 1):
         end = f".{number}" if number > 1 else ""
         backup = target.with_name(f"{target.name}.v{version}.bak{end}")
-        if _create(backup, content) or _holds(backup, content):
+        if create_whole(backup, content) or _holds(backup, content):
             return backup
     raise FileExistsError(f"there are {MOST_BACKUPS} different backups of {target} already")
-
-
-def _create(path: Path, content: bytes) -> bool:
-    """Make *path* with *content*, unless there is something; it appears whole or not."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        atomic_write(draft, content, PRIVATE_FILE)
-        os.link(draft, path)
-    except FileExistsError:
-        return False
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-    sync_directory(path.parent)
-    return True
 
 
 def _holds(path: Path, content: bytes) -> bool:

@@ -4,8 +4,10 @@ Everything here blocks for as long as the disk does: call it before Trio runs, o
 thread.
 """
 
+import errno
 import fcntl
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +21,9 @@ PRIVATE_FILE: Final = 0o600
 """Conversations and credentials: for the owner only.  Source: design, "State"."""
 
 LOCK_NAME: Final = "gateway.lock"
+
+NO_LINKS: Final = frozenset({errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP})
+"""What file systems say that have no hard links.  Source: link(2); EACCES is Android's."""
 
 
 def make_private_directory(path: Path) -> None:
@@ -80,6 +85,45 @@ def atomic_write(path: Path, content: bytes, mode: int = PRIVATE_FILE) -> None:
             Path(name).unlink()
         raise
     sync_directory(path.parent)
+
+
+def create_whole(path: Path, content: bytes, mode: int = PRIVATE_FILE) -> bool:
+    """Make *path* with *content*, unless there is something by that name; return if so.
+
+    It appears whole or not at all, and of two at once only one makes it.  On the disk when
+    this returns.  Raises `OSError`.
+    """
+    # Written under another name: whoever comes second must not read half a file.
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        _write_through(draft, content, mode)
+        _publish(draft, path, content, mode)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink(missing_ok=True)
+    sync_directory(path.parent)
+    return True
+
+
+def _publish(draft: Path, path: Path, content: bytes, mode: int) -> None:
+    try:
+        os.link(draft, path)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        # Then whole or half is up to luck.
+        _write_through(path, content, mode)
+
+
+def _write_through(path: Path, content: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with open(descriptor, "wb") as file:  # noqa: PTH123  there is only a descriptor
+        # The umask may have taken bits away.
+        os.fchmod(descriptor, mode)
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
 
 
 @contextmanager

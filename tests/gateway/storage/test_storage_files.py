@@ -93,3 +93,22 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path):
         holder.wait()
         with files.state_lock(tmp_path):
             pass
+
+
+def test_a_file_is_made_whole_once_and_what_is_there_is_left_alone(tmp_path):
+    path = tmp_path / "file"
+    assert files.create_whole(path, b"first")
+    assert not files.create_whole(path, b"second")
+    assert path.read_bytes() == b"first"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_cannot_be_made_whole_is_not_made(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "link", full)
+    with pytest.raises(OSError, match="No space"):
+        files.create_whole(tmp_path / "file", b"content")
+    assert not list(tmp_path.iterdir())
