@@ -154,7 +154,7 @@ class Reloader:
     async def change(
         self, edit: Callable[[str], str], who: str, base_hash: str | None = None
     ) -> Outcome:
-        """Have the file's text be what *edit* makes of it.
+        """Have the file's text be what *edit* makes of it, in a thread.
 
         With *base_hash*, only if that is the hash of the text that is edited.  Done whole
         even if the caller is cancelled.  Raises `ConflictError`, `InvalidConfigError`,
@@ -256,7 +256,8 @@ class Reloader:
         before, rejected = await self._before_an_edit(), self.rejected
         if request.base_hash not in (None, before.hash):
             raise ConflictError("the file has changed since: read it again", baseHash=before.hash)
-        loaded = await _in_thread(self.file.check, edit(before.text))
+        # In the thread as well: a change of a large text takes seconds.
+        loaded = await _in_thread(lambda: self.file.check(edit(before.text)))
         if not loaded.valid:
             # Nobody's file is wrong: only the one who asked has to know.
             raise InvalidConfigError(loaded.errors)
