@@ -6,7 +6,6 @@ lets exceptions of one connection end the server.  HTTP/2 is off: no client of a
 on one's own machine needs it, and it brings its own family of attacks.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
 from math import inf
 from typing import Any, cast
 
@@ -21,6 +20,7 @@ from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState, LifespanState
+from starlette.types import ASGIApp
 
 from gateway.serving.admission import Admission
 from gateway.serving.budget import ASKING, BUSY, SILENT, Slot
@@ -29,12 +29,6 @@ from gateway.serving.head import Head, response
 from gateway.serving.limits import Limits, bound
 
 log = structlog.get_logger(__name__)
-
-Scope = Mapping[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[Mapping[str, Any]], Awaitable[None]]
-App = Callable[[Any, Any, Any], Awaitable[None]]
-"""An ASGI application."""
 
 READ_BYTES = 16_384
 """One read; hypercorn queues ten of them for an app that does not read its request."""
@@ -84,7 +78,7 @@ class _Http1(H11Protocol):
 class HttpServer:
     """Serves *app* on connections, for requests that *admission* lets in."""
 
-    def __init__(self, app: App, admission: Admission, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, admission: Admission, limits: Limits) -> None:
         self._app = ASGIWrapper(cast("Any", Guard(app, admission, limits)))
         self._limits = limits
         self._config = Config()

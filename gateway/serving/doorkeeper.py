@@ -7,21 +7,16 @@ strangers, and on the very value that is routed by.  Source: CVE-2026-32031.
 import base64
 import binascii
 import math
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Final
 
 import attrs
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.rpc.auth import Authenticator, Principal
 from gateway.rpc.handshake import bearer, locked_out
 from gateway.rpc.lockout import Lockout
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PRINCIPAL: Final = "gateway.principal"
 """Key of the ASGI scope under which the `Principal` is."""
@@ -51,14 +46,14 @@ class Doorkeeper:
     *public* are the exact paths that need no credentials, to read.
     """
 
-    app: App
+    app: ASGIApp
     public: frozenset[str]
     authenticator: Authenticator
     lockout: Lockout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
-        answer: App = self.app
+        answer: ASGIApp = self.app
         if not (scope["path"] in self.public and scope["method"] in READING):
             answer = self._check(Request(scope)) or self.app
         await answer(scope, receive, send)
@@ -118,12 +113,12 @@ def _unauthorized(request: Request, message: str) -> JSONResponse:
 class SecurityHeaders:
     """ASGI middleware: adds `SECURITY` to every response that does not say otherwise."""
 
-    app: App
+    app: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
 
-        async def send_secured(event: MutableMapping[str, Any]) -> None:
+        async def send_secured(event: Message) -> None:
             if event["type"] == "http.response.start":
                 said = {name.lower() for name, _ in event["headers"]}
                 more = [header for header in SECURITY if header[0] not in said]

@@ -1,16 +1,13 @@
 """What stands before the ASGI app: Host, Origin, and the size of the body."""
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.serving.admission import Admission, Refusal
 from gateway.serving.head import Head
 from gateway.serving.limits import Limits, bound
-
-Scope = MutableMapping[str, Any]
-Event = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Event]]
-Send = Callable[[Event], Awaitable[None]]
 
 TOO_LARGE = Refusal(413, "the request body is larger than gateway.limits.body_bytes")
 
@@ -23,7 +20,7 @@ class Guard:
 
     def __init__(
         self,
-        app: Callable[[Scope, Receive, Send], Awaitable[None]],
+        app: ASGIApp,
         admission: Admission,
         limits: Limits,
     ) -> None:
@@ -63,7 +60,7 @@ class _Body:
         self._started = False
         self._exceeded = False
 
-    async def run(self, app: Callable[..., Awaitable[None]], scope: Scope) -> None:
+    async def run(self, app: ASGIApp, scope: Scope) -> None:
         try:
             await app(scope, self.receive, self.send)
         except Exception:
@@ -73,7 +70,7 @@ class _Body:
         if self._exceeded and not self._started:
             await _respond(self._send, TOO_LARGE)
 
-    async def receive(self) -> Event:
+    async def receive(self) -> Message:
         if self._exceeded:
             return {"type": "http.disconnect"}
         event = await self._receive()
@@ -83,7 +80,7 @@ class _Body:
             return {"type": "http.disconnect"}
         return event
 
-    async def send(self, event: Event) -> None:
+    async def send(self, event: Message) -> None:
         if self._exceeded and not self._started:
             return
         self._started = True

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from gateway import __version__
 from gateway.config.model import Limits
@@ -21,7 +22,7 @@ from gateway.rpc.allowance import Allowance
 from gateway.rpc.auth import Authenticator, Principal
 from gateway.rpc.dispatch import Dispatcher
 from gateway.rpc.lockout import Lockout
-from gateway.serving.doorkeeper import PRINCIPAL, App, Doorkeeper, SecurityHeaders, refusal
+from gateway.serving.doorkeeper import PRINCIPAL, Doorkeeper, SecurityHeaders, refusal
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -157,7 +158,7 @@ def standard_pages(
     ]
 
 
-def make_app(pages: Iterable[Page], authenticator: Authenticator, lockout: Lockout) -> App:
+def make_app(pages: Iterable[Page], authenticator: Authenticator, lockout: Lockout) -> ASGIApp:
     """Return the ASGI app that serves *pages*, and 404 to whoever is known."""
     pages = list(pages)
     app = Starlette(routes=[page.route for page in pages])

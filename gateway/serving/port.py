@@ -6,12 +6,12 @@ from pathlib import Path
 import attrs
 import structlog
 import trio
+from starlette.types import ASGIApp
 
 from gateway.config.model import Gateway, Limits
 from gateway.serving.admission import Admission
 from gateway.serving.binding import own_addresses, resolve, served_names
 from gateway.serving.connections import Connections
-from gateway.serving.doorkeeper import App
 from gateway.serving.listener import Handler, serve
 from gateway.serving.sockets import Sockets
 from gateway.storage.files import leave_note
@@ -31,7 +31,7 @@ class Port:
     """
 
     handler: Handler
-    http: App
+    http: ASGIApp
     connections: Connections
     sockets: Sockets
     apply: Callable[[Limits], None]
