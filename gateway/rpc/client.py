@@ -8,6 +8,7 @@ import trio
 
 from gateway import __version__
 from gateway.config.model import Limits
+from gateway.protocol.codes import Close
 from gateway.protocol.frames import Id, answer, failure
 from gateway.rpc.allowance import Allowance
 from gateway.rpc.auth import Principal
@@ -20,9 +21,6 @@ from gateway.rpc.socket import Socket
 from gateway.rpc.stream import Filter, Stream
 
 log = structlog.get_logger(__name__)
-
-POLICY = 1008
-"""Close code for whoever is not let in.  Source: protocol, "Events"."""
 
 
 @attrs.define(eq=False)
@@ -110,7 +108,7 @@ class Endpoint:
             tell = log.debug if refusal.locked_out else log.info
             tell("not let in", peer=socket.peer, reason=refusal.reason)
             socket.send_text(refusal.frame)
-            socket.close_soon(POLICY, refusal.reason)
+            socket.close_soon(Close.POLICY, refusal.reason)
             return
         try:
             client.stream.attach(socket)

@@ -8,12 +8,14 @@ from typing import Any
 
 import structlog
 import trio
+from starlette.types import ASGIApp
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHeaderValue
+from websockets.frames import CloseCode
 from websockets.http11 import Request
 
 from gateway.serving.admission import Admission, Refusal
-from gateway.serving.asgi import App, HttpServer
+from gateway.serving.asgi import HttpServer
 from gateway.serving.budget import Slot
 from gateway.serving.connections import Connections, open_connections
 from gateway.serving.head import Head, HeadError, Opening, read_opening, response
@@ -47,7 +49,7 @@ async def serve(
     listeners: Iterable[trio.abc.Listener[Any]],
     *,
     admission: Admission,
-    http: App | None = None,
+    http: ASGIApp | None = None,
     limits: Limits | None = None,
     connections: Connections | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
@@ -108,7 +110,7 @@ class Door:
     """Takes a connection from its first byte to its handler."""
 
     def __init__(
-        self, handler: Handler, http: App | None, admission: Admission, connections: Connections
+        self, handler: Handler, http: ASGIApp | None, admission: Admission, connections: Connections
     ) -> None:
         self.connections = connections
         self._handler = handler
@@ -149,13 +151,13 @@ class Door:
         """Run the handler on an open WebSocket, then close it."""
         websockets = self.connections.websockets
         websockets.add(websocket)
-        code, reason = 1001, ""  # if it is cancelled
+        code, reason = CloseCode.GOING_AWAY, ""  # if it is cancelled
         try:
             await self._handler(websocket)
-            code = 1000
+            code = CloseCode.NORMAL_CLOSURE
         except* Exception:
             log.exception("a WebSocket handler failed", peer=websocket.peer)
-            code, reason = 1011, "internal error"
+            code, reason = CloseCode.INTERNAL_ERROR, "internal error"
         finally:
             # Also when cancelled: the first await then raises, and the socket is closed.
             await websocket.close(code, reason)
@@ -209,7 +211,7 @@ class Door:
         websocket = WebSocket(
             wire, protocol, self.connections.limits, slot, path=head.path, headers=_headers(head)
         )
-        slot.evict = partial(websocket.abort, 1008)
+        slot.evict = partial(websocket.abort, CloseCode.POLICY_VIOLATION)
         websocket.begin(answer.serialize(), opening.rest)
         return websocket
 

@@ -8,14 +8,13 @@ import trio
 from websockets.frames import BINARY, TEXT, CloseCode, Frame
 from websockets.protocol import OPEN
 
+from gateway.protocol.codes import Close
 from gateway.serving.budget import ASKING, Slot
 from gateway.serving.limits import Limits, bound
 from gateway.serving.messages import Assembler, Message, close_reason
 from gateway.serving.protocol import Protocol
 from gateway.serving.wire import SHARED_BYTES, Wire
 
-SLOW_CONSUMER = 4008
-"""Close code.  Source: protocol, Events."""
 LINGER_BYTES = 16 * 1_048_576
 """Read and dropped after a close frame: closing a socket with unread input resets the
 connection, and then the peer may never see why."""
@@ -313,7 +312,7 @@ class WebSocket:
             if now - self._closing_since >= limits.close_seconds:
                 self._wire.close()
         elif full_since is not None and now - full_since >= bound(limits.slow_seconds):
-            self.close_soon(SLOW_CONSUMER, "slow consumer")
+            self.close_soon(Close.SLOW, "slow consumer")
         elif self._heard:
             self._heard = self._ping_sent = False
             self._quiet_since = now
