@@ -10,8 +10,6 @@ from prometheus_client.registry import Collector
 Reading = float | Mapping[tuple[str, ...], float]
 """One number, or one for each combination of label values."""
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
 
 @attrs.frozen
 class _Metric:

@@ -12,7 +12,7 @@ from cattrs import Converter
 from gateway.protocol.issues import MOST_ISSUES, InvalidError, Issue, Rename, issues
 from gateway.protocol.strict import COMPLAINTS, make_converter
 
-__all__ = ["PLAIN", "WIRE", "Form", "InvalidError", "Issue", "camel", "param"]
+__all__ = ["WIRE", "Form", "InvalidError", "Issue", "camel", "param"]
 
 T = TypeVar("T")
 
@@ -53,6 +53,3 @@ class Form:
 
 WIRE: Final = Form(camel, make_converter(camel))
 """For params, results and events."""
-
-PLAIN: Final = Form(str, make_converter(str))
-"""For configuration: names as they are in Python."""

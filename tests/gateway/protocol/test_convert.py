@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.protocol.convert import PLAIN, WIRE, InvalidError, camel, param
+from gateway.protocol.convert import WIRE, Form, InvalidError, camel, param
+from gateway.protocol.strict import make_converter
+
+PLAIN = Form(str, make_converter(str))
 
 
 @attrs.frozen

@@ -8,8 +8,9 @@ import attrs
 import pytest
 
 from gateway.config.model import Config, Secret
-from gateway.protocol.convert import PLAIN, WIRE, param
+from gateway.protocol.convert import WIRE, Form, param
 from gateway.protocol.schema import Schemas
+from gateway.protocol.strict import make_converter
 
 
 class Colour(StrEnum):
@@ -93,6 +94,6 @@ def test_two_classes_of_one_name_are_told_apart():
 
 
 def test_the_configuration_has_a_schema():
-    schemas = Schemas(PLAIN, special={Secret: {"type": "string"}})
+    schemas = Schemas(Form(str, make_converter(str)), special={Secret: {"type": "string"}})
     schemas.of(Config)
     assert schemas.definitions["Limits"]["properties"]["in_flight"]["default"] == 64
