@@ -8,16 +8,13 @@ import attrs
 
 from gateway.config import values
 from gateway.config.issues import Issue, Path
-from gateway.config.model import Config, Secret
+from gateway.config.model import BUILT_IN, Config, Secret
 from gateway.config.strength import NEEDED, bits
 from gateway.config.tree import settings
 from gateway.protocol.issues import did_you_mean, shorten
 
 LARGEST: Final = 2**53 - 1
 """Largest integer that every JSON reader keeps exactly.  Source: RFC 7493, 2.2."""
-
-BUILT_IN: Final = ("echo",)
-"""Providers that exist without a table."""
 
 HOW_TO_GENERATE: Final = "generate one: openssl rand -hex 32"
 
@@ -94,7 +91,7 @@ def _check_names(config: Config) -> Iterator[Issue]:
 def _check_agents(config: Config, raw: Mapping[str, Any]) -> Iterator[Issue]:
     # Not config.providers: one with a mistake in it has been named nevertheless.
     named = raw.get("providers")
-    known = {*BUILT_IN, *(named if isinstance(named, dict) else ())}
+    known = {BUILT_IN, *(named if isinstance(named, dict) else ())}
     for name, agent in config.agents.items():
         if agent.provider not in known:
             hint = did_you_mean(agent.provider, known).removeprefix("; ")

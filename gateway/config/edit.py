@@ -33,9 +33,8 @@ class EditError(GatewayError):
     """The edit cannot be made; *issue* says why and where, without any value."""
 
     def __init__(self, issue: Issue) -> None:
-        said = str(issue).removeprefix(": ")
         issues = [{"path": issue.key, "message": issue.message}]
-        super().__init__("invalid-params", said, issues=issues)
+        super().__init__("invalid-params", str(issue), issues=issues)
         self.issue = issue
 
 

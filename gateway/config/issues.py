@@ -10,7 +10,8 @@ from gateway.protocol.issues import shorten
 Path = tuple[str | int, ...]
 """Keys and list positions from the top of the file to a value."""
 
-_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
+BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
+"""A key that needs no quotes.  Source: TOML 1.0, \"Keys\"."""
 
 
 @attrs.frozen
@@ -50,7 +51,7 @@ class Issue:
     def __str__(self) -> str:
         place = ":".join(str(each) for each in (self.source, self.line, self.column) if each)
         said = f"{self.key}: {self.message}" if self.path else self.message
-        return f"{place}: {said}" + (f"; {self.hint}" if self.hint else "")
+        return (f"{place}: " if place else "") + said + (f"; {self.hint}" if self.hint else "")
 
 
 def render_path(path: Path) -> str:
@@ -67,7 +68,7 @@ def render_path(path: Path) -> str:
 def render_key(key: str) -> str:
     """Return *key* bare where TOML allows it, else quoted with escapes."""
     shown = shorten(key)
-    if _BARE.fullmatch(shown):
+    if BARE_KEY.fullmatch(shown):
         return shown
     # ascii() escapes what a terminal would interpret; its quotes become TOML's.
     return '"' + ascii(shown)[1:-1].replace("\\'", "'").replace('"', '\\"') + '"'

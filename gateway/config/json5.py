@@ -17,7 +17,7 @@ class Json5Error(GatewayError):
     """The text is no JSON5; *issue* says why and roughly where."""
 
     def __init__(self, issue: Issue) -> None:
-        super().__init__("invalid-params", str(issue).removeprefix(": "))
+        super().__init__("invalid-params", str(issue))
         self.issue = issue
 
 

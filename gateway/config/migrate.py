@@ -85,7 +85,7 @@ class MigrationError(GatewayError):
     """The text cannot be migrated; *issue* says why, and where."""
 
     def __init__(self, issue: Issue) -> None:
-        super().__init__("invalid-params", str(issue).removeprefix(": "))
+        super().__init__("invalid-params", str(issue))
         self.issue = issue
 
 

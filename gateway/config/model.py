@@ -75,6 +75,9 @@ def setting(
     return attrs.field(default=default, metadata=metadata)
 
 
+BUILT_IN: Final = "echo"
+"""The provider that exists without a table; a table of that name replaces it."""
+
 VERSION: Final = 3
 """Layout of the file that this model describes; older ones are migrated."""
 
@@ -267,7 +270,7 @@ class Provider:
 class Agent:
     """Somebody to talk to."""
 
-    provider: str = setting("echo", "Name of a table in `[providers]`, or `echo`.")
+    provider: str = setting(BUILT_IN, "Name of a table in `[providers]`, or `echo`.")
     model: str = setting("", "The provider's name of the model.")
     system_prompt: str = setting("", "What the model is told before every conversation.")
     run_seconds: float = setting(

@@ -1,15 +1,13 @@
 """Values as TOML.  Pure."""
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import orjson
 
+from gateway.config.issues import BARE_KEY
 from gateway.config.locate import DEPTH
-
-_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 _LARGEST: Final = 2**63 - 1
 """Largest integer that every reader of TOML takes.  Source: TOML 1.0, "Integer"."""
@@ -49,7 +47,7 @@ def render_name(name: object) -> str:
     """Return one part of a key, quoted if need be; raises `ValueError` if it is none."""
     if not isinstance(name, str):
         raise ValueError("a key must be text")  # noqa: TRY004  one kind of complaint for callers
-    return name if _BARE.fullmatch(name) else _text(name)
+    return name if BARE_KEY.fullmatch(name) else _text(name)
 
 
 def _text(value: str) -> str:

@@ -13,7 +13,7 @@ from gateway.protocol.events import EVENTS
 from gateway.protocol.frames import encode
 from gateway.protocol.schema import Schemas
 from gateway.rpc.auth import Principal
-from gateway.rpc.router import DEADLINE, KEY, Method, Router
+from gateway.rpc.router import DEADLINE, KEY, KEY_LENGTH, Method, Router
 
 Document = dict[str, Any]
 
@@ -68,7 +68,7 @@ def _params(method: Method, schemas: Schemas) -> Iterator[Document]:
         yield {"name": name, "required": required, "schema": schema}
     if method.effect:
         doc = "The same key within 24 h gives the same result and no second effect."
-        schema = {"type": "string", "maxLength": 256, "description": doc}
+        schema = {"type": "string", "maxLength": KEY_LENGTH, "description": doc}
         yield {"name": KEY, "required": False, "schema": schema}
 
 

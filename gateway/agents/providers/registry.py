@@ -1,15 +1,12 @@
 """From the configuration to providers."""
 
 from collections.abc import Mapping
-from typing import Final
 
 from gateway.agents.providers import Provider
 from gateway.agents.providers.echo import Echo
 from gateway.agents.providers.openai import OpenAI
+from gateway.config.model import BUILT_IN
 from gateway.config.model import Provider as Settings
-
-BUILT_IN: Final = "echo"
-"""The provider that exists without a table; a table of that name replaces it."""
 
 
 def make(name: str, settings: Settings) -> Provider:
