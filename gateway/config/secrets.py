@@ -1,7 +1,7 @@
 """Secrets: how a file refers to them, and following the references.
 
-Only the operator's own file may refer to the environment and to files.  Text that comes
-from a client is checked with `UNRESOLVED`, else its answer would tell which variables
+Only the operator's own file may refer to the environment and to files.  In text that
+comes from a client no reference is followed, else the answer would tell which variables
 and files exist.  Source: CVE-2026-32625.
 """
 

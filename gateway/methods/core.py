@@ -66,7 +66,7 @@ def _connection_methods() -> Methods:
 
     @methods.method("any", role="any")
     def connect(params: Connect) -> Connected:  # noqa: ARG001  declared for the document
-        """Open a session; the first frame, and only the first.
+        """Open a connection; the first frame, and only the first.
 
         The client is told what it may do, and where its events begin.
         """
