@@ -10,7 +10,7 @@ import attrs
 import trio
 from cyclopts import Parameter
 
-from gateway.cli.errors import CommandError, tell
+from gateway.cli.errors import INTERRUPTED, CommandError, tell
 from gateway.cli.lines import Lines, make_lines
 from gateway.cli.reply import Reply
 from gateway.cli.screen import clean, emit_json
@@ -18,9 +18,6 @@ from gateway.cli.session import explain, talk
 from gateway.cli.where import HERE, Where
 from gateway.client import Client, Events, RpcError
 from gateway.errors import GatewayError
-
-INTERRUPTED: Final = 130
-"""Exit code after Ctrl-C: 128 + SIGINT, the convention of shells."""
 
 PATIENCE: Final = 2.0
 """Seconds after Ctrl-C in which the run that is to be cancelled must show itself."""

@@ -3,10 +3,14 @@
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import Final
 
 import attrs
 
 from gateway.errors import GatewayError
+
+INTERRUPTED: Final = 130
+"""Exit code after Ctrl-C: 128 + SIGINT, the convention of shells."""
 
 
 @attrs.define(eq=False)

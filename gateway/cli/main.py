@@ -8,7 +8,7 @@ from typing import Final
 from cyclopts import App, CycloptsError
 
 import gateway
-from gateway.cli.errors import CommandError, UsageError, did_you_mean, tell
+from gateway.cli.errors import INTERRUPTED, CommandError, UsageError, did_you_mean, tell
 from gateway.cli.run import run
 from gateway.errors import GatewayError
 
@@ -17,9 +17,6 @@ FAILED: Final = 1
 
 USAGE: Final = 2
 """Exit code for arguments that make no sense; the convention of Unix."""
-
-INTERRUPTED: Final = 130
-"""Exit code after Ctrl-C: 128 + SIGINT, the convention of shells."""
 
 _COMMANDS: Final = {
     "status": "Show how the gateway is: version, health, who is connected.",
