@@ -22,6 +22,14 @@ class GatewayError(Exception):
         self.data: Mapping[str, object] = data
 
 
+class InvalidParamError(GatewayError):
+    """One param has the right type and a value that will not do; *path* names the param."""
+
+    def __init__(self, path: str, message: str) -> None:
+        issues = [{"path": path, "message": message}]
+        super().__init__("invalid-params", f"{path}: {message}", issues=issues)
+
+
 class NotFoundError(GatewayError):
     """The thing named does not exist."""
 

@@ -10,7 +10,7 @@ import trio
 
 from gateway.agents.ledger import Entry, Key
 from gateway.agents.providers import Chunk
-from gateway.errors import GatewayError, UnavailableError
+from gateway.errors import GatewayError, InvalidParamError, UnavailableError
 
 MESSAGE_BYTES: Final = 128 * 1024
 """Longest question: some 30 000 tokens, more than anybody types and below most contexts."""
@@ -47,7 +47,7 @@ class Ask:
         if size > MESSAGE_BYTES:
             raise GatewayError("too-large", f"message: {size} bytes, at most {MESSAGE_BYTES}")
         if not self.message.strip():
-            raise GatewayError("invalid-params", "message: must not be empty")
+            raise InvalidParamError("message", "must not be empty")
 
 
 @attrs.define(eq=False)

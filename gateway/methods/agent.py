@@ -8,7 +8,7 @@ import trio
 from gateway.agents.ledger import Entry
 from gateway.agents.run import Ask
 from gateway.agents.runs import Runs
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, InvalidParamError
 from gateway.rpc.router import Call, Methods
 
 DEADLINE: Final = 600.0
@@ -79,7 +79,7 @@ def agent_methods(runs: Runs) -> Methods:
     async def wait(params: Wait) -> Reply:
         """Return the reply of a run as `agent.run` does, now or when it is there."""
         if params.timeout_ms is not None and params.timeout_ms < 0:
-            raise GatewayError("invalid-params", "timeoutMs: must not be negative")
+            raise InvalidParamError("timeoutMs", "must not be negative")
         found = await runs.find(params.run_id)
         limit = float("inf") if params.timeout_ms is None else params.timeout_ms / 1000
         entry: Entry | None = None

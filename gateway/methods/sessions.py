@@ -7,7 +7,7 @@ import attrs
 
 from gateway.agents.records import Message, Session
 from gateway.agents.sessions import Compacted, Export, Sessions
-from gateway.errors import GatewayError
+from gateway.errors import InvalidParamError
 from gateway.rpc.router import Methods
 
 LIST: Final = 200
@@ -132,20 +132,20 @@ def sessions_methods(sessions: Sessions) -> Methods:
 
 def _check(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
-        raise GatewayError("invalid-params", f"{name}: must be from {low} to {high}")
+        raise InvalidParamError(name, f"must be from {low} to {high}")
 
 
 def _read_cursor(cursor: str | None) -> tuple[str, str] | None:
-    """Return the two parts of a cursor; raises `GatewayError` if it is none of ours."""
+    """Return the two parts of a cursor; raises `InvalidParamError` if it is none of ours."""
     if cursor is None:
         return None
     match = re.fullmatch(r"(\d{1,19}(?:\.\d{1,9})?)_([\w-]{1,64})", cursor, re.ASCII)
     if match is None:
-        raise GatewayError("invalid-params", "cursor: take it from the page before")
+        raise InvalidParamError("cursor", "take it from the page before")
     return match[1], match[2]
 
 
 def _number(text: str) -> int:
     if not text.isdigit() or int(text) >= 2**63:
-        raise GatewayError("invalid-params", "cursor: take it from the page before")
+        raise InvalidParamError("cursor", "take it from the page before")
     return int(text)

@@ -82,6 +82,8 @@ async def test_what_is_out_of_bounds_is_refused(stage, method, params):
     with pytest.raises(GatewayError, match="must be from") as caught:
         await call(stage, method, **params)
     assert caught.value.kind == "invalid-params"
+    (issue,) = caught.value.data["issues"]
+    assert issue["path"] in params
 
 
 async def test_a_session_can_be_compacted_exported_reset_and_deleted(autojump_clock, stage):
