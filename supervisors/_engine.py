@@ -338,7 +338,7 @@ class Engine:
     ) -> None:
         """Log an event and pass it on."""
         event = Event(kind, path, incarnation, error, delay)
-        in_short = "" if error is None else f": {summary(error)}"
+        in_short = "" if (line := event.summary) is None else f": {line}"
         wait = "" if delay is None else f" in {delay:.3g} s"
         trace = error if kind == "crashed" else None
         logger.log(LEVELS[kind], "%s %s%s%s", path, kind, wait, in_short, exc_info=trace)

@@ -1,4 +1,4 @@
-"""What can be seen of a tree: snapshots and events.  Frozen values, no Trio."""
+"""What can be seen of a tree: snapshots and events.  Frozen values; nothing awaits here."""
 
 import enum
 import time
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 import attrs
+
+from supervisors._outcome import summary
 
 
 class State(enum.StrEnum):
@@ -26,9 +28,10 @@ class State(enum.StrEnum):
     FINISHED = "finished"
     """A transient child that has returned."""
 
-
-HEALTHY = frozenset({State.RUNNING, State.STOPPED, State.FINISHED})
-"""States that somebody wanted; all others are on the way from one to the next."""
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody wants it so; all others are on the way from one to the next."""
+        return self in (State.RUNNING, State.STOPPED, State.FINISHED)
 
 
 def unix_time() -> float:
@@ -58,7 +61,7 @@ class Status:
     @property
     def healthy(self) -> bool:
         """Whether this child and all below it are where they are meant to be."""
-        return self.state in HEALTHY and all(child.healthy for child in self.children)
+        return self.state.wanted and all(child.healthy for child in self.children)
 
 
 Kind = Literal[
@@ -81,3 +84,8 @@ class Event:
     incarnation: int
     error: BaseException | None = None
     delay: float | None = None
+
+    @property
+    def summary(self) -> str | None:
+        """The *error* in one printable line of at most 200 characters."""
+        return None if self.error is None else summary(self.error)

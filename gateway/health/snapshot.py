@@ -7,9 +7,6 @@ import attrs
 
 from supervisors import State, Status
 
-WANTED = frozenset({State.RUNNING, State.STOPPED, State.FINISHED})
-"""States in which somebody wants a child to be."""
-
 PROBLEM = "problem"
 """A child that runs but is not well says why under this key of its detail."""
 
@@ -73,7 +70,7 @@ def _complaint(status: Status) -> str | None:
     """Return what is wrong with this child itself, without those below it."""
     if problem := (status.detail or {}).get(PROBLEM):
         return str(problem)
-    if status.state in WANTED or _starts_first(status):
+    if status.state.wanted or _starts_first(status):
         return None
     return f"{status.state}: {status.error}" if status.error else str(status.state)
 

@@ -17,9 +17,6 @@ from supervisors import Event, State, Status, Supervisor
 KEPT: Final = 1_000
 """Events kept: some hours of a child that does not come up, at one restart a minute."""
 
-ERROR_LENGTH: Final = 500
-"""Longest error of an event; the log has all of it."""
-
 COMMAND: Final = 120.0
 """Seconds for a command: stopping and starting a child may take both its timeouts."""
 
@@ -108,10 +105,9 @@ class EventLog:
     def record(self, event: Event) -> dict[str, object]:
         """Keep *event*; return the data of ``supervision.changed`` about it."""
         self._end += 1
-        error = None if event.error is None else _one_line(event.error)
         kept = SupervisionEvent(
             self._end, event.kind, event.path, event.incarnation,
-            error=error, delay_ms=_milliseconds(event.delay),
+            error=event.summary, delay_ms=_milliseconds(event.delay),
         )  # fmt: skip
         self._events.append(kept)
         told = {"kind": kept.kind, "path": kept.path, "incarnation": kept.incarnation}
@@ -128,10 +124,6 @@ class EventLog:
         start = 0 if gap else after - oldest
         found = list(islice(self._events, start, start + limit))
         return Events(found, found[-1].cursor if found else self._end, gap=gap)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:ERROR_LENGTH]
 
 
 @attrs.frozen

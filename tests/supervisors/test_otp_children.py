@@ -13,6 +13,7 @@ from stage import AT_ONCE, Stage, only, states
 from supervisors import (
     Backoff,
     Child,
+    Event,
     Restart,
     RestartsExhausted,
     State,
@@ -288,6 +289,13 @@ class UnprintableError(Exception):
 )
 def test_format_log_1__a_summary_is_one_printable_line(error, expected):
     assert summary(error) == expected
+
+
+def test_format_log_1__an_event_says_its_error_in_one_line():
+    assert (
+        Event("crashed", "a", 1, error=ValueError("two\nlines")).summary == "ValueError: two lines"
+    )
+    assert Event("started", "a", 1).summary is None
 
 
 def test_format_log_2__a_summary_is_bounded_whatever_the_error():
