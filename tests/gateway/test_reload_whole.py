@@ -24,6 +24,7 @@ from gateway.config.load import load
 from gateway.config.model import Logging
 from gateway.config.paths import Paths
 from gateway.config.reload import InvalidConfigError
+from gateway.config.tree import leaves
 from gateway.errors import UnavailableError
 from gateway.logs import configure
 from gateway.serving.binding import BindError
@@ -500,3 +501,102 @@ def write_lines(number, level):
         if order.index(each) >= order.index(level):
             kept.append(event)
     return kept
+
+
+# --- secrets
+
+
+def canaries():
+    """Return a word for each way in which a secret can stand in a file."""
+    return {
+        f"{name}-{form}": f"c4nary-{name}-{form}-0123456789abcdef0123456789"
+        for name in ("password", "token", "key")
+        for form in ("inline", "env", "file", "both")
+    }
+
+
+def with_canaries(folder, form):
+    """Return a configuration in which every secret is a canary, in one *form*."""
+    words = {name: canaries()[f"{name}-{form}"] for name in ("password", "token", "key")}
+    for name, word in words.items():
+        (folder / f"{name}.secret").write_text(word + "\n")
+        (folder / f"{name}.secret").chmod(0o600)
+    forms = {
+        "inline": lambda name: words[name],
+        "env": lambda name: {"env": f"CANARY_{name.upper()}"},
+        "file": lambda name: {"file": f"{name}.secret"},
+        "both": lambda name: f"${{CANARY_{name.upper()}}}",
+    }
+    secret = forms[form]
+    tables = {
+        "gateway": {"port": 0},
+        "auth": {
+            "password": secret("password"),
+            "tokens": {"default": {"token": TOKEN}, "canary": {"token": secret("token")}},
+        },
+        "providers": {
+            "p": {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "retries": 0}
+            | {"api_key": secret("key")}
+        },
+        "agents": {"main": {"provider": "p"}},
+        "logging": {"level": "debug"},
+    }
+    covered = {".".join(leaf.pattern) for leaf in leaves() if leaf.field.metadata["secret"]}
+    assert covered == {"auth.password", "auth.tokens.*.token", "providers.*.api_key"}
+    environ = {f"CANARY_{name.upper()}": word for name, word in words.items()}
+    return document(tables), environ
+
+
+ASKED = [
+    ("config.get", {}),
+    ("config.get", {"key": "auth.password"}),
+    ("config.get", {"key": "auth.tokens.canary"}),
+    ("config.schema", {}),
+    ("config.check", {}),
+    ("config.reload", {}),
+    ("config.revisions", {}),
+    ("config.set", {"key": "auth.tokens.canary.token", "value": 5}),
+    ("config.set", {"key": "auth.tokens.canary.scopes", "value": ["everything"]}),
+    ("config.set", {"key": "health.quick_seconds", "value": 7}),
+    ("config.rollback", {"revision": 1}),
+    ("supervision.tree", {}),
+    ("supervision.events", {}),
+    ("supervision.restart", {"path": "gateway/listener"}),
+    ("health", {}),
+    ("metrics", {}),
+    ("logs.tail", {}),
+    ("system.info", {}),
+    ("agents.list", {}),
+    ("models.list", {}),
+    ("agent.run", {"message": "hello"}),
+]
+
+
+@pytest.mark.parametrize("form", ["inline", "env", "file", "both"])
+async def test_no_secret_appears_anywhere(tmp_path, form, plain_logs):
+    text, environ = with_canaries(tmp_path, form)
+    written = io.StringIO()
+    logs = configure(Logging(level="debug"), stream=written)
+    said = []
+    async with (
+        reloading(tmp_path, text, environ=environ, make=Faulty) as desk,
+        client(desk.app) as connected,
+    ):
+        for method, params in ASKED:
+            said.append(answer := await connected.call(method, params))
+            assert answer.get("error", {}).get("code") != -32601, method
+        await desk.save(text.replace('"debug"', '"info"'))
+        for broken in (text + "x", text.replace("retries", "retrys"), text[: len(text) // 2]):
+            with pytest.raises(InvalidConfigError) as caught:
+                await desk.save(broken)
+            said.append([str(caught.value), repr(caught.value), caught.value.data])
+        desk.app.failing = "auth"
+        with pytest.raises(UnavailableError) as caught:
+            await desk.save(text.replace("canary", "canary2"))
+        said.append([str(caught.value), caught.value.data, desk.problems])
+        said += [connected.events, desk.news, repr(desk.app.running), repr(desk.app.reloader)]
+        said.append([repr(each) for each in await desk.app.revisions.list()])
+    logs.close()
+    told = json.dumps(said, default=repr) + written.getvalue()
+    assert "configuration not accepted" in told
+    assert not [name for name, word in canaries().items() if word in told]
