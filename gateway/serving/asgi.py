@@ -6,6 +6,7 @@ lets exceptions of one connection end the server.  HTTP/2 is off: no client of a
 on one's own machine needs it, and it brings its own family of attacks.
 """
 
+from contextlib import suppress
 from math import inf
 from typing import Any, cast
 
@@ -27,6 +28,7 @@ from gateway.serving.budget import ASKING, BUSY, SILENT, Slot
 from gateway.serving.guard import Guard
 from gateway.serving.head import Head, response
 from gateway.serving.limits import Limits, bound
+from gateway.serving.parting import PARTING_SECONDS, linger
 
 log = structlog.get_logger(__name__)
 
@@ -36,8 +38,6 @@ WRITE_BYTES = 65_536
 """One write; the unit to which ``send_seconds`` applies."""
 GOODBYE_BYTES = 1_048_576
 """Input read and dropped at the end, lest the last response be lost to a reset."""
-PARTING_SECONDS = 1.0
-"""For that."""
 
 
 class _Log(Logger):
@@ -203,15 +203,9 @@ class _Connection:
 
     async def _part(self) -> None:
         """Say that nothing follows and give the peer a moment to read the rest."""
-        with trio.move_on_after(PARTING_SECONDS):
-            try:
-                if isinstance(self._stream, trio.abc.HalfCloseableStream):
-                    await self._stream.send_eof()
-                left = GOODBYE_BYTES
-                while left > 0 and (data := await self._stream.receive_some(READ_BYTES)):
-                    left -= len(data)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                pass  # gone already
+        gone = suppress(trio.BrokenResourceError, trio.ClosedResourceError)
+        with trio.move_on_after(PARTING_SECONDS), gone:
+            await linger(self._stream, GOODBYE_BYTES)
 
 
 def _first(group: BaseExceptionGroup[_RefusedError]) -> _RefusedError:

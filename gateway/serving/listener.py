@@ -18,8 +18,9 @@ from gateway.serving.admission import Admission, Refusal
 from gateway.serving.asgi import HttpServer
 from gateway.serving.budget import Slot
 from gateway.serving.connections import Connections, open_connections
-from gateway.serving.head import Head, HeadError, Opening, read_opening, response
+from gateway.serving.head import Head, HeadError, Opening, read_opening
 from gateway.serving.limits import Limits, bound
+from gateway.serving.parting import part, say, turn_away
 from gateway.serving.protocol import Protocol
 from gateway.serving.websocket import WebSocket
 from gateway.serving.wire import wire_on
@@ -35,10 +36,6 @@ EXHAUSTED_PAUSE = 0.1
 there.  Source: trio, serve_listeners."""
 COMPLAINT_PERIOD = 60.0
 """Seconds between two log entries about it, so that a flood does not fill the disk."""
-PARTING_SECONDS = 1.0
-"""For the answer to a refused request: it fits into any socket's buffer."""
-GOODBYE_BYTES = 65_536
-"""Input read and dropped after such an answer, lest the connection be reset under it."""
 HANDSHAKE = ("connection", "upgrade", "sec-websocket-")
 """Headers that websockets has to see; Origin is not its business here."""
 NO_HTTP = Refusal(404, "only WebSocket is served here")
@@ -250,27 +247,3 @@ def _headers(head: Head) -> dict[str, str]:
     for name, value in head.headers:
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
-
-
-async def turn_away(stream: trio.abc.Stream) -> None:
-    """Say 503 without reading what was asked, and without waiting: there are many."""
-    with trio.move_on_after(PARTING_SECONDS):
-        await stream.send_all(response(503, "too many connections"))
-
-
-async def part(
-    stream: trio.abc.Stream, status: int, message: str, *, with_body: bool = True
-) -> None:
-    """Answer with *status* and end the connection; bounded by `PARTING_SECONDS`."""
-    await say(stream, response(status, message, with_body=with_body))
-
-
-async def say(stream: trio.abc.Stream, answer: bytes) -> None:
-    """Send *answer* and end the connection; bounded by `PARTING_SECONDS`."""
-    with trio.move_on_after(PARTING_SECONDS):
-        await stream.send_all(answer)
-        if isinstance(stream, trio.abc.HalfCloseableStream):
-            await stream.send_eof()
-        left = GOODBYE_BYTES
-        while left > 0 and (data := await stream.receive_some(left)):
-            left -= len(data)
