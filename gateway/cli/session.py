@@ -1,7 +1,7 @@
 """A command's connection to the gateway, and errors that say what to do next."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import trio
 
@@ -10,6 +10,11 @@ from gateway.cli.where import Target, Where, resolve
 from gateway.client import Client, RefusedError, RpcError, UnreachableError, connect
 
 T = TypeVar("T")
+
+_UNKNOWN: Final = (
+    "the gateway wants a credential, and none is known here: those in its configuration are "
+    "references that only the gateway can follow. Give one with --token or GATEWAY_TOKEN."
+)
 
 
 def talk(
@@ -35,11 +40,15 @@ async def _talk(target: Target, work: Callable[[Client], Awaitable[T]], reconnec
         async with connecting as client:
             return await _said(client, work)
     except UnreachableError as error:
+        if error.answered:
+            raise CommandError(f"{error.message}.") from error
         raise CommandError(
             f"{error.message}. Start it with: python -m gateway; "
             "if it runs elsewhere, say where with --url or GATEWAY_PORT."
         ) from error
     except RefusedError as error:
+        if target.token is None and target.password is None:
+            raise CommandError(_UNKNOWN) from error
         raise CommandError(f"{error.message}.") from error
     except ValueError as error:
         raise CommandError(str(error)) from error

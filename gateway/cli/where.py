@@ -44,7 +44,7 @@ HERE = Where()
 
 @attrs.frozen
 class Target:
-    """An address, and the credential for it."""
+    """An address, and the credential for it, if one is known."""
 
     url: str
     token: str | None = attrs.field(default=None, repr=False)
@@ -60,6 +60,7 @@ def resolve(where: Where, environ: Mapping[str, str] = os.environ) -> Target:
 
     The credential of this machine never goes to another one.
     """
+    _check(where)
     if where.token is not None and where.url is not None:
         return Target(where.url, where.token)
     if where.url is not None and not is_here(where.url):
@@ -75,6 +76,19 @@ def resolve(where: Where, environ: Mapping[str, str] = os.environ) -> Target:
         return Target(url, token.token.value)
     password = config.auth.password
     return Target(url, password=password.value if password and password.resolved else None)
+
+
+def _check(where: Where) -> None:
+    """Raise `CommandError` if what was given cannot be meant."""
+    if where.token == "":
+        raise CommandError("--token is empty: leave it out to use the one of this machine.")
+    if where.url is not None:
+        from gateway.client.link import Address  # noqa: PLC0415 - seldom needed, and slow to come
+
+        try:
+            Address.parse(where.url)
+        except ValueError as error:
+            raise CommandError(f"{error}.") from error
 
 
 def _listening(environ: Mapping[str, str]) -> str | None:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Final
 
 import attrs
@@ -60,8 +61,15 @@ class Ending:
         if self.kind is not None:
             return _FINAL_KINDS.get(self.kind)
         if self.status is not None:
-            return _FINAL_STATUSES.get(self.status)
+            # No gateway answers an upgrade with a page, or sends us elsewhere.
+            status = 404 if self.status < HTTPStatus.BAD_REQUEST else self.status
+            return _FINAL_STATUSES.get(status)
         return _FINAL_CODES.get(Close(self.code)) if self.code in _FINAL_CODES else None
+
+    @property
+    def answered(self) -> bool:
+        """Whether something listens there, and has said no."""
+        return (self.code, self.status, self.kind) != (None, None, None)
 
     def error(self) -> GatewayError:
         """Return a new exception that tells the caller about it."""
@@ -70,6 +78,10 @@ class Ending:
             return RefusedError(self.kind or "unauthorized", message)
         if self.reached:
             return ConnectionLostError(f"the connection to the gateway was lost: {self.reason}")
+        if self.answered:
+            return UnreachableError(
+                f"the gateway does not let anybody in now: {self.reason}", answered=True
+            )
         return UnreachableError(f"the gateway cannot be reached: {self.reason}")
 
 

@@ -45,7 +45,14 @@ class ConnectionLostError(GatewayError):
 
 
 class UnreachableError(ConnectionLostError):
-    """No connection was made: nothing listens there, or what does is no gateway."""
+    """No connection was made: nothing listens there, or what does is no gateway.
+
+    *answered* is whether something did, and may let us in at another time.
+    """
+
+    def __init__(self, message: str, *, answered: bool = False) -> None:
+        super().__init__(message)
+        self.answered = answered
 
 
 class RefusedError(GatewayError):

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, Self, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import attrs
 import trio
@@ -32,6 +32,8 @@ FRAME_BYTES: Final = 16 * 1024 * 1024
 
 _PORTS: Final = {"ws": 80, "http": 80, "wss": 443, "https": 443}
 
+_NO_ADDRESS: Final = "is no address like ws://127.0.0.1:18789"
+
 OpenStream = Callable[[], Awaitable[trio.abc.Stream]]
 """Opens the byte stream below the WebSocket."""
 
@@ -52,9 +54,9 @@ class Address:
         ``http`` and ``https`` are taken for ``ws`` and ``wss``.  Credentials and query
         strings are refused: they end up in logs.
         """
-        parts = urlsplit(url)
+        parts = _parts(url)
         if parts.scheme not in _PORTS or not parts.hostname:
-            raise ValueError(f"{url!r} is no address like ws://127.0.0.1:18789")
+            raise ValueError(f"{url!r} {_NO_ADDRESS}")
         if parts.username is not None or parts.query:
             raise ValueError("an address must not contain credentials or a query; pass the token")
         tls = parts.scheme in ("wss", "https")
@@ -74,6 +76,16 @@ class Address:
         return await trio.open_ssl_over_tcp_stream(
             self.host, self.port, ssl_context=context, https_compatible=True
         )
+
+
+def _parts(url: str) -> SplitResult:
+    """Return *url* taken apart, with a port that can be read."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # read only now; so is whether it is a port at all
+    except ValueError as error:
+        raise ValueError(f"{url!r} {_NO_ADDRESS}: {str(error).lower()}") from None
+    return parts
 
 
 @attrs.define(eq=False)
@@ -234,6 +246,8 @@ async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
 
 def _refused(error: ConnectionRejected) -> LinkError:
     said = (error.body or b"")[:200].decode(errors="replace").strip()
+    if "<" in said or "\n" in said:
+        said = ""  # a page: a gateway says one sentence
     reason = f"HTTP {error.status_code}" + (f": {said}" if said else "")
     headers = {name.lower(): value for name, value in error.headers}
     after = headers.get(b"retry-after", b"").decode()

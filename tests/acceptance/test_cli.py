@@ -207,6 +207,23 @@ def test_a_wrong_token_is_refused_with_the_way_to_the_right_one(beside):
     assert _fails(refused, "refused", "token")
 
 
+def test_a_locked_out_address_is_told_to_wait_and_not_to_start_a_gateway(beside):
+    for _ in range(5):
+        beside.run("status", "--token", "wrong")
+    locked = beside.run("status")
+    assert _fails(locked, "too many failed attempts", "wait")
+    assert "Start it" not in locked.stderr
+
+
+def test_a_credential_that_only_the_gateway_knows_has_to_be_given(shell):
+    shell.gateway.config.write_text(
+        '[auth.tokens.default]\ntoken = "${ONLY_THERE}"\n[agents.main]\n'
+    )
+    shell.gateway.start(ONLY_THERE=TOKEN)
+    assert _fails(shell.run("status"), "none is known here", "--token")
+    assert shell.run("status", "--token", TOKEN).returncode == 0
+
+
 def test_without_a_gateway_commands_say_how_to_start_it(shell):
     for arguments in (("status",), ("chat", "-m", "hi"), ("call", "ping"), ("tree", "-w")):
         assert _fails(shell.run(*arguments), "nothing listens", "python -m gateway")

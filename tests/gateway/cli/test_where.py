@@ -79,6 +79,18 @@ def test_a_gateway_that_listens_elsewhere_is_found(config, bind, host):
     assert resolve(where, {}).url == f"ws://{host}:4711"
 
 
+@pytest.mark.parametrize("url", ["foo", "ws://", "ws://[::1", "ws://127.0.0.1:99999", "ws://a:b"])
+@pytest.mark.parametrize("token", [None, TOKEN])
+def test_what_is_no_address_is_not_taken_for_another_machine(config, url, token):
+    with pytest.raises(CommandError, match="is no address like ws://"):
+        resolve(Where(url=url, token=token, config=config()), {})
+
+
+def test_an_empty_token_is_a_mistake_of_the_shell(config):
+    with pytest.raises(CommandError, match="--token is empty"):
+        resolve(Where(token="", config=config()), {})
+
+
 def test_without_a_configuration_it_says_how_to_get_one(tmp_path):
     with pytest.raises(CommandError, match="Start the gateway once"):
         resolve(Where(config=tmp_path / "none.toml"), {})

@@ -57,6 +57,7 @@ class StandIn:
     refusal: dict | None = None  # an error instead of a welcome
     down: bool = False
     status: int | None = None  # an HTTP status instead of an upgrade
+    body: bytes = b"no"
     epoch: str = "e-1"
     log: list = attrs.field(factory=list)
 
@@ -94,7 +95,7 @@ class StandIn:
         async with trio.open_nursery() as nursery:
             request = await wrap_server_stream(nursery, stream)
             if self.status is not None:
-                await request.reject(self.status, body=b"no")
+                await request.reject(self.status, body=self.body)
                 await trio.aclose_forcefully(stream)
                 return
             connection = Connection(await request.accept(), stream)

@@ -27,13 +27,20 @@ async def test_a_wrong_token_is_refused_once_and_says_what_to_do(autojump_clock)
         assert len(gateway.attempts) == 1
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 421])
+@pytest.mark.parametrize("status", [200, 302, 401, 403, 404, 421])
 async def test_an_upgrade_that_is_refused_for_good_is_not_tried_again(autojump_clock, status):
     async with standing_in(status=status) as gateway:
         with pytest.raises(RefusedError, match=f"HTTP {status}: no"):
             async with gateway.client(wait=1000):
                 pytest.fail("connected")
         assert len(gateway.attempts) == 1
+
+
+async def test_a_page_of_another_server_is_not_repeated(autojump_clock):
+    async with standing_in(status=200, body=b"<!doctype html>\n<html>") as server:
+        with pytest.raises(RefusedError, match=r"\(HTTP 200\): what listens there is no gateway"):
+            async with server.client(wait=1000):
+                pytest.fail("connected")
 
 
 async def test_an_overloaded_gateway_is_tried_again(autojump_clock):
@@ -70,9 +77,10 @@ async def test_a_locked_out_client_waits_as_long_as_it_is_told(autojump_clock):
     lock_out = {"kind": "rate-limited", "retryAfterMs": 60_000}
     refusal = {"code": -32003, "message": "locked out", "data": lock_out}
     async with standing_in(refusal=refusal) as gateway:
-        with pytest.raises(UnreachableError, match="locked out"):
+        with pytest.raises(UnreachableError, match="not let anybody in now: locked out") as caught:
             async with gateway.client(wait=100):
                 pytest.fail("connected")
+        assert caught.value.answered
         first, second = gateway.attempts
         assert second - first >= 60
 
