@@ -67,7 +67,7 @@ class Handshake:
         except InvalidError as error:
             fault = explain(error, "connect")
             raise RefusedError(fault, request.id, jsonrpc=request.jsonrpc) from None
-        except UnauthorizedError as error:
+        except _UnauthorizedError as error:
             fault = Fault("unauthorized", str(error))
             raise RefusedError(fault, request.id, jsonrpc=request.jsonrpc) from None
         self.lockout.forgive(socket.peer)
@@ -75,21 +75,16 @@ class Handshake:
 
     def _verify(self, credential: Credential | None, header: str) -> Principal:
         if credential is None:
-            return self._known(self.authenticator.verify_token(bearer(header)), WRONG_TOKEN, header)
+            return _known(self.authenticator.verify_token(bearer(header)), WRONG_TOKEN, header)
         if credential.token is not None and credential.password is None:
-            return self._known(self.authenticator.verify_token(credential.token), WRONG_TOKEN)
+            return _known(self.authenticator.verify_token(credential.token), WRONG_TOKEN)
         if credential.password is not None and credential.token is None:
             found = self.authenticator.verify_password(credential.password)
-            return self._known(found, WRONG_PASSWORD)
+            return _known(found, WRONG_PASSWORD)
         raise InvalidError((Issue("auth", "must have a token or a password, one of the two"),))
 
-    def _known(self, found: Principal | None, wrong: str, shown: str = "?") -> Principal:
-        if found is None:
-            raise UnauthorizedError(wrong if shown else NO_CREDENTIAL)
-        return found
 
-
-class UnauthorizedError(Exception):
+class _UnauthorizedError(Exception):
     """No or wrong credentials."""
 
 
@@ -122,6 +117,12 @@ def _request(raw: Any) -> Request:
         fault = Fault("unauthorized", "the first frame must be a connect with an id")
         raise RefusedError(fault, request.id, jsonrpc=request.jsonrpc)
     return request
+
+
+def _known(found: Principal | None, wrong: str, shown: str = "?") -> Principal:
+    if found is None:
+        raise _UnauthorizedError(wrong if shown else NO_CREDENTIAL)
+    return found
 
 
 def _text(raw: Any) -> str:

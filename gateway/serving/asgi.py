@@ -136,10 +136,10 @@ class _Connection:
 
     # --- receiving
 
-    async def _read_all(self, data: bytes) -> None:
-        while data:
-            await self._protocol.handle(RawData(data))
-            data = await self._read() if self._open else b""
+    async def _read_all(self, received: bytes) -> None:
+        while received:
+            await self._protocol.handle(RawData(received))
+            received = await self._read() if self._open else b""
         self._open = False
         await self._protocol.handle(Closed())
 
@@ -148,13 +148,13 @@ class _Connection:
         self._expect()
         with trio.CancelScope(deadline=self._deadline) as self._reading:
             try:
-                data = bytes(await self._stream.receive_some(READ_BYTES))
+                received = bytes(await self._stream.receive_some(READ_BYTES))
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return b""
-            if self._idle and data:
+            if self._idle and received:
                 self._idle = False
                 self._deadline = trio.current_time() + bound(self._limits.handshake_seconds)
-            return data
+            return received
         return b""
 
     def _expect(self) -> None:
@@ -181,12 +181,12 @@ class _Connection:
         elif isinstance(event, Updated):
             self._update(idle=event.idle)
 
-    async def _send_bytes(self, data: bytes) -> None:
+    async def _send_bytes(self, payload: bytes) -> None:
         rank, self._slot.rank = self._slot.rank, SILENT  # while it is the peer's turn
         try:
-            for start in range(0, len(data), WRITE_BYTES):
+            for start in range(0, len(payload), WRITE_BYTES):
                 with trio.fail_after(bound(self._limits.send_seconds)):
-                    await self._stream.send_all(data[start : start + WRITE_BYTES])
+                    await self._stream.send_all(payload[start : start + WRITE_BYTES])
         except (trio.TooSlowError, trio.BrokenResourceError, trio.ClosedResourceError):
             # Half a response may be out; also, the app need not go on.
             self._scope.cancel(reason="the peer does not read")

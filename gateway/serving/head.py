@@ -86,11 +86,11 @@ async def read_opening(stream: trio.abc.ReceiveStream, limit: int) -> Opening | 
     parser = h11.Connection(h11.SERVER, max_incomplete_event_size=limit)
     received = bytearray()
     while True:
-        data = await stream.receive_some(READ_BYTES)
-        if not data:
+        piece = await stream.receive_some(READ_BYTES)
+        if not piece:
             return None
-        received += data
-        request = _parse(parser, bytes(data))
+        received += piece
+        request = _parse(parser, bytes(piece))
         if request is not None:
             break
     rest = parser.trailing_data[0]
@@ -99,8 +99,8 @@ async def read_opening(stream: trio.abc.ReceiveStream, limit: int) -> Opening | 
     return Opening(_head(request), bytes(received), rest)
 
 
-def _parse(parser: h11.Connection, data: bytes) -> h11.Request | None:
-    parser.receive_data(data)
+def _parse(parser: h11.Connection, piece: bytes) -> h11.Request | None:
+    parser.receive_data(piece)
     try:
         event = parser.next_event()
     except h11.RemoteProtocolError as error:

@@ -72,17 +72,17 @@ class Assembler:
         self._decoder: codecs.IncrementalDecoder | None = None  # if it is text
         self._fragments = 0
 
-    def feed(self, data: bytes) -> list[Message]:
-        """Parse *data* and return the messages that are complete now."""
+    def feed(self, received: bytes) -> list[Message]:
+        """Parse *received* and return the messages that are complete now."""
         messages: list[Message] = []
-        for start in range(0, len(data), SLICE_BYTES):
+        for start in range(0, len(received), SLICE_BYTES):
             # Also after a failure: the protocol then only looks for the end.
-            self._feed(data[start : start + SLICE_BYTES], messages)
+            self._feed(received[start : start + SLICE_BYTES], messages)
         return messages
 
-    def _feed(self, data: bytes, messages: list[Message]) -> None:
+    def _feed(self, received: bytes, messages: list[Message]) -> None:
         protocol = self.protocol
-        protocol.receive_data(data)
+        protocol.receive_data(received)
         try:
             for frame in protocol.events_received():
                 assert isinstance(frame, Frame)  # requests are h11's

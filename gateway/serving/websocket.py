@@ -135,22 +135,22 @@ class WebSocket:
         """Wait for bytes and process them; return how many."""
         self._reading = True
         try:
-            data = await self._wire.read()
+            received = await self._wire.read()
         finally:
             self._reading = False
         self._heard = True
-        if data:
-            self._process(data)
+        if received:
+            self._process(received)
         else:
             self._eof = True
             self._protocol.receive_eof()
             self._wire.close()
-        return len(data)
+        return len(received)
 
-    def _process(self, data: bytes) -> None:
+    def _process(self, received: bytes) -> None:
         protocol = self._protocol
         was_open = protocol.state is OPEN
-        messages = self._assembler.feed(data)
+        messages = self._assembler.feed(received)
         if messages and was_open:
             self._inbox += messages
             if self._slot is not None:
