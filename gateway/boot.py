@@ -15,6 +15,7 @@ from gateway import logs
 from gateway.app import App, Outer
 from gateway.config import first
 from gateway.config.file import ConfigFile
+from gateway.config.issues import Issue
 from gateway.config.load import Loaded
 from gateway.config.migrate import MigrationError
 from gateway.config.migration_file import migrate_file
@@ -40,6 +41,7 @@ class Boot:
     environ: Mapping[str, str] = attrs.field(factory=lambda: os.environ)
     stderr: TextIO = attrs.field(factory=lambda: sys.stderr)
     _logs: logs.Logs | None = attrs.field(default=None, init=False)
+    _unmigrated: tuple[Issue, ...] = attrs.field(default=(), init=False)
 
     def run(self) -> Exit:
         """Load the configuration, run the gateway until it stops, return the exit code."""
@@ -55,9 +57,9 @@ class Boot:
             elif rewritten := migrate_file(self.paths.config):
                 self._say(f"migrated {self.paths.config}; as it was: {rewritten.backup}")
         except MigrationError as error:
-            self.stderr.write(render([error.issue], colour=self.stderr.isatty()))
+            self._unmigrated = (error.issue,)
         except OSError as error:
-            return self._fail(Exit.CONFIG, f"{error.filename}: {error.strerror}")
+            return self._fail(Exit.CONFIG, _unwritable(self.paths.config, error))
         return self._run(Outer(self._file(), log=self._configure_logs))
 
     def _file(self) -> ConfigFile:
@@ -84,8 +86,10 @@ class Boot:
     def _read(self, outer: Outer) -> Loaded:
         """Return what the file says, and tell what is wrong with it."""
         loaded = outer.file.read()
-        if loaded.issues:
-            self.stderr.write(render(loaded.issues, colour=self.stderr.isatty()))
+        # What kept it from being migrated is mostly wrong with it for a reader as well.
+        told = loaded.issues if loaded.errors else (*self._unmigrated, *loaded.issues)
+        if told:
+            self.stderr.write(render(told, colour=self.stderr.isatty()))
         issues = tuple(map(describe, loaded.errors))
         outer.rejected = Rejection(loaded.fingerprint, issues) if issues else None
         return loaded
@@ -154,6 +158,11 @@ class Boot:
 
 def _issue(error: BaseException) -> dict[str, Any]:
     return {"path": "", "message": f"it did not come up: {error}"}
+
+
+def _unwritable(config: Path, error: OSError) -> str:
+    reason = (error.strerror or str(error)).lower()
+    return f"{config} cannot be written: {reason}; choose another file with --config"
 
 
 def log_file(state: Path) -> Path:

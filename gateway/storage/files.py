@@ -8,13 +8,14 @@ import errno
 import fcntl
 import os
 import secrets
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from gateway.errors import ConflictError
+from gateway.errors import ConflictError, UnavailableError
 
 PRIVATE_DIRECTORY: Final = 0o700
 PRIVATE_FILE: Final = 0o600
@@ -130,11 +131,11 @@ def _write_through(path: Path, content: bytes, mode: int) -> None:
 def state_lock(state: Path) -> Iterator[None]:
     """Hold the directory *state* while the body runs; makes it if need be.
 
-    Raises `ConflictError` that names the process that holds it.  The kernel lets go when
+    Raises `ConflictError` that names the process that holds it, and `UnavailableError` for
+    a directory that will not do.  The kernel lets go when
     the holder dies, however it dies, so there are no stale locks.
     """
-    make_private_directory(state)
-    touch_private(state / LOCK_NAME)
+    _prepare(state)
     # Opened for append: the holder's pid must survive until this one has the lock.
     with (state / LOCK_NAME).open("a+b", buffering=0) as file:
         try:
@@ -145,6 +146,24 @@ def state_lock(state: Path) -> Iterator[None]:
         file.write(b"%d\n" % os.getpid())
         # Unlocked by closing.  The file stays: removing it would let two hold "the" lock.
         yield
+
+
+def _prepare(state: Path) -> None:
+    """Make the directory with a file to lock; raises `UnavailableError` with what to do."""
+    if state.is_dir() and state.stat().st_mode & stat.S_ISVTX:
+        # Narrowed to its owner, nobody else on this machine would have a /tmp any more.
+        raise UnavailableError(
+            f"{state} is for all users: give the gateway one of its own, --state"
+        )
+    try:
+        make_private_directory(state)
+        touch_private(state / LOCK_NAME)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UnavailableError(
+            f"{error.filename or state} cannot be used for the state: {reason}; "
+            "choose another directory with --state"
+        ) from error
 
 
 def _occupied(state: Path, descriptor: int) -> str:

@@ -259,6 +259,20 @@ def test_check_gives_the_verdict_of_a_start(shell):
     assert listed["issues"][0]["line"]
 
 
+def test_what_is_wrong_is_said_once(shell):
+    shell.gateway.config.write_text("port = \n")
+    started = shell.run("run", "--state", str(shell.gateway.state))
+    assert started.returncode == 78
+    verdict = f"gateway: not started: {shell.gateway.config} is not valid\n"
+    assert started.stderr == shell.run("check").stdout + verdict
+
+
+def test_what_cannot_be_written_is_named_with_the_flag_for_another_place(shell):
+    file = str(shell.gateway.config)
+    assert _fails(shell.run("run", "--config", f"{file}/a"), "--config", code=78)
+    assert _fails(shell.run("run", "--state", file), "--state")
+
+
 def test_a_pipe_gets_one_reply_for_each_line_and_nothing_else(beside):
     done = beside.run("chat", stdin="first words\n\nsecond words")
     assert done.returncode == 0, done.stderr

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from gateway.errors import ConflictError
+from gateway.errors import ConflictError, UnavailableError
 from gateway.storage import files
 
 
@@ -79,6 +79,23 @@ with state_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
+
+
+def test_a_directory_of_all_users_is_refused_and_left_as_it_is(tmp_path):
+    tmp_path.chmod(0o1777)
+    with pytest.raises(UnavailableError, match="--state"), files.state_lock(tmp_path):
+        pass
+    assert mode(tmp_path) == 0o777
+    with files.state_lock(tmp_path / "own"):
+        pass
+
+
+@pytest.mark.parametrize("where", ["file", "file/state"])
+def test_a_state_that_cannot_be_written_says_what_to_do(tmp_path, where):
+    (tmp_path / "file").touch()
+    refused = pytest.raises(UnavailableError, match="choose another directory with --state")
+    with refused, files.state_lock(tmp_path / where):
+        pass
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path):
