@@ -133,7 +133,7 @@ def local_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> 
     secret that refers to what only the gateway's environment has is not resolved.
     """
     file = local_file(path, environ)
-    revision = last_good(find(environ).state / "gateway.db")
+    revision = last_good(find(environ).database)
     texts = [file.read().text, *([revision.text] if revision else [])]
     for text in texts:
         for config in (file.check(text).config, load(text, overrides=file.overrides).config):

@@ -15,6 +15,11 @@ class Paths:
     state: Path
 
     @property
+    def database(self) -> Path:
+        """The SQLite file with everything that was acknowledged."""
+        return self.state / "gateway.db"
+
+    @property
     def listening(self) -> Path:
         """The file that says where a gateway that runs listens, an address a line."""
         return self.state / "listening"
