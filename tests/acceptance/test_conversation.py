@@ -1,9 +1,15 @@
 """What a user and a client see of a gateway that was just installed."""
 
+import itertools
 import json
+import re
+import shlex
+from pathlib import Path
 
 import pytest
 from outside import READER, TOKEN, RefusedError
+
+TUTORIAL = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
 
 
 def test_the_first_start_writes_a_configuration_and_says_how_to_connect(gateway):
@@ -146,6 +152,16 @@ def test_one_request_over_http_is_answered_by_the_same_router(shared):
     status, _, answer = shared.http("/rpc", method="POST", body=body, **headers)
     assert status == 200
     assert "result" in json.loads(answer)
+
+
+def test_the_curl_of_the_tutorial_gets_an_answer(shared):
+    text = TUTORIAL.read_text().replace("\\\n", "")
+    (command,) = re.findall(r"^curl .*", text, re.MULTILINE)
+    words = shlex.split(command.replace("$(gateway token)", TOKEN))
+    headers = dict(b.split(": ", 1) for a, b in itertools.pairwise(words) if a == "-H")
+    body = words[words.index("-d") + 1].encode()
+    status, _, answer = shared.http("/rpc", method="POST", body=body, **headers)
+    assert (status, json.loads(answer)["result"]["status"]) == (200, "ok")
 
 
 @pytest.mark.parametrize("path", ["/", "/rpc", "/metrics", "/nothing", "/v1/models", "/../etc"])
