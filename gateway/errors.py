@@ -5,6 +5,9 @@ Everything else is a bug: it flies to the supervisor, and a client sees only
 """
 
 from collections.abc import Mapping
+from typing import TypeVar
+
+E = TypeVar("E", bound=BaseException)
 
 
 class GatewayError(Exception):
@@ -49,3 +52,11 @@ class UnavailableError(GatewayError):
 
     def __init__(self, message: str, **data: object) -> None:
         super().__init__("unavailable", message, **data)
+
+
+def leaves(group: BaseExceptionGroup[E]) -> list[E]:
+    """Return the errors inside *group*, however deep nurseries have wrapped them; never empty."""
+    found: list[E] = []
+    for each in group.exceptions:
+        found += leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
+    return found

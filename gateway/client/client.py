@@ -11,12 +11,14 @@ import orjson
 import trio
 
 import gateway
+from gateway.errors import leaves
+from gateway.protocol.codes import CODES
 
 from .calls import Calls, Pending, write
 from .ending import Delays, Ending, LinkError
 from .errors import RpcError
 from .events import BACK, GAP, LOST, Event, Events, Position
-from .link import CLOSE_SECONDS, Address, Link, OpenStream, open_link
+from .link import CLOSE_SECONDS, Address, Link, OpenStream, cancel_when, open_link
 
 PROTOCOL: Final = 1
 """The version of the protocol that this client speaks."""
@@ -96,7 +98,9 @@ class Client:
         with trio.move_on_after(float("inf") if timeout is None else timeout):
             async with self._slots:
                 return await self._ask(method, params)
-        raise RpcError("timeout", f"{method} was not answered within {timeout:g} s", code=-32007)
+        raise RpcError(
+            "timeout", f"{method} was not answered within {timeout:g} s", code=CODES["timeout"]
+        )
 
     async def _ask(self, method: str, params: Mapping[str, Any] | None) -> Any:
         if self._ending is not None:
@@ -114,7 +118,7 @@ class Client:
         if most and len(call.frame.encode()) > most:
             self._calls.abandon(call)
             message = f"{call.method}: the request is larger than the {most} bytes allowed"
-            raise RpcError("too-large", message, code=-32009)
+            raise RpcError("too-large", message, code=CODES["too-large"])
 
     def events(self, *patterns: str, buffer: int = 1000) -> Events:
         """Return the events that match one of *patterns* (``agent.*``), from now on.
@@ -163,7 +167,7 @@ class Client:
 
     async def _stay_connected(self, task_status: trio.TaskStatus[None], delays: Delays) -> Ending:
         """Connect and converse until that ends; return how it ended."""
-        endings: list[Ending] = []
+        ending = _CLOSED
         try:
             async with open_link(self._settings.address, self._settings.open_stream) as link:
                 first = not self.welcome
@@ -172,14 +176,14 @@ class Client:
                     task_status.started()
                 await self._converse(link)
         except* LinkError as group:
-            endings.extend(_endings(group))
+            # More than one if reader and pinger noticed at once.
+            ending = leaves(group)[0].ending
         if self._leaving.is_set():
             self._left.set()
         if self._connected_at is not None:
             if trio.current_time() - self._connected_at >= STEADY_SECONDS:
                 delays.reset()
             self._connected_at = None
-        ending = endings[0] if endings else _CLOSED
         if self._closing is not None:
             back = self._closing.get("restartExpectedMs")
             seconds = back / 1000 if isinstance(back, int | float) else 0.0
@@ -226,7 +230,7 @@ class Client:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send_all, link, queue)
             nursery.start_soon(_keep_alive, link)
-            nursery.start_soon(_cancel_when, self._leaving, nursery.cancel_scope)
+            nursery.start_soon(cancel_when, self._leaving, nursery.cancel_scope)
             while True:
                 self._take(_parse(await link.receive()))
 
@@ -288,11 +292,6 @@ class Client:
             events.put(event)
 
 
-async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
-    await event.wait()
-    scope.cancel()
-
-
 async def _keep_alive(link: Link) -> None:
     while True:
         await trio.sleep(PING_SECONDS)
@@ -319,14 +318,6 @@ def _unwelcome(error: RpcError) -> Ending:
         kind=error.kind,
         retry_after=after / 1000 if isinstance(after, int | float) else None,
     )
-
-
-def _endings(group: BaseExceptionGroup[LinkError]) -> list[Ending]:
-    """Return the endings in *group*; more than one if reader and pinger noticed at once."""
-    found = []
-    for error in group.exceptions:
-        found += _endings(error) if isinstance(error, BaseExceptionGroup) else [error.ending]
-    return found
 
 
 def _only(group: BaseExceptionGroup[BaseException]) -> BaseException | None:

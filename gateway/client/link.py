@@ -16,6 +16,8 @@ from trio_websocket import (
     wrap_client_stream,
 )
 
+from gateway.errors import leaves
+
 from .ending import Ending, LinkError
 
 OPEN_SECONDS: Final = 10.0
@@ -179,7 +181,7 @@ async def open_link(address: Address, open_stream: OpenStream) -> AsyncIterator[
                 nursery.cancel_scope.cancel()
     except* ConnectionRejected as rejected:
         # Raised by trio-websocket's reader, beside whatever waited for the upgrade.
-        raise _refused(_leaf(rejected)) from None
+        raise _refused(leaves(rejected)[0]) from None
 
 
 async def _say_goodbye(socket: WebSocketConnection) -> None:
@@ -187,11 +189,6 @@ async def _say_goodbye(socket: WebSocketConnection) -> None:
     cancelled = trio.current_effective_deadline() == -math.inf
     with trio.move_on_after(PARTING_SECONDS if cancelled else CLOSE_SECONDS, shield=True):
         await socket.aclose()
-
-
-def _leaf(group: BaseExceptionGroup[ConnectionRejected]) -> ConnectionRejected:
-    first = group.exceptions[0]
-    return _leaf(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 async def _reach(address: Address, open_stream: OpenStream) -> trio.abc.Stream:
@@ -224,7 +221,7 @@ async def _upgrade(
     socket = None
     with trio.move_on_after(OPEN_SECONDS) as patience:
         async with trio.open_nursery() as waiting:
-            waiting.start_soon(_cancel_when, stream.ended, waiting.cancel_scope)
+            waiting.start_soon(cancel_when, stream.ended, waiting.cancel_scope)
             socket = await wrap_client_stream(
                 nursery,
                 cast("Any", stream),  # annotated narrower than what it needs
@@ -239,7 +236,8 @@ async def _upgrade(
     return socket
 
 
-async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
+async def cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
+    """Cancel *scope* as soon as *event* is set."""
     await event.wait()
     scope.cancel()
 

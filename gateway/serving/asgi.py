@@ -23,6 +23,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState, LifespanState
 from starlette.types import ASGIApp
 
+from gateway.errors import leaves
 from gateway.serving.admission import Admission
 from gateway.serving.budget import ASKING, BUSY, SILENT, Slot
 from gateway.serving.guard import Guard
@@ -118,7 +119,7 @@ class _Connection:
                     self._protocol = self._new_protocol(app, config, task_group)
                     await self._read_all(received)
             except* _RefusedError as group:
-                await self._send(RawData(_first(group).answer))
+                await self._send(RawData(leaves(group)[0].answer))
             await self._part()
 
     def _new_protocol(self, app: ASGIWrapper, config: Config, task_group: TaskGroup) -> _Http1:
@@ -206,12 +207,3 @@ class _Connection:
         gone = suppress(trio.BrokenResourceError, trio.ClosedResourceError)
         with trio.move_on_after(PARTING_SECONDS), gone:
             await linger(self._stream, GOODBYE_BYTES)
-
-
-def _first(group: BaseExceptionGroup[_RefusedError]) -> _RefusedError:
-    """Return the first leaf of *group*."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, _RefusedError)
-    return error
