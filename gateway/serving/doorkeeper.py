@@ -10,6 +10,7 @@ import math
 from typing import Final
 
 import attrs
+import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,6 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.rpc.auth import Authenticator, Principal
 from gateway.rpc.handshake import bearer, locked_out
 from gateway.rpc.lockout import Lockout
+
+log = structlog.get_logger(__name__)
 
 PRINCIPAL: Final = "gateway.principal"
 """Key of the ASGI scope under which the `Principal` is."""
@@ -70,7 +73,9 @@ class Doorkeeper:
         self.lockout.count(peer)
         principal = self._identify(shown[0], request.method) if len(shown) == 1 else None
         if principal is None:
-            return _unauthorized(request, "wrong credentials")
+            # As for a WebSocket; the lock-out keeps it from filling the disk.
+            log.info("not let in", peer=peer, reason="wrong credentials", path=request.url.path)
+            return _unauthorized(request, _complaint(shown))
         self.lockout.forgive(peer)
         request.scope[PRINCIPAL] = principal
         return None
@@ -81,6 +86,14 @@ class Doorkeeper:
         if method in READING and (word := basic_password(header)):
             return self.authenticator.verify(word)
         return None
+
+
+def _complaint(shown: list[str]) -> str:
+    """Return what to say to *shown* headers in which there is no credential."""
+    if len(shown) == 1 and bearer(shown[0]):
+        return "wrong credentials"
+    # Not whether the password in it would be right: whoever asks this way is told nothing.
+    return "wrong credentials; other than for pages they are sent as Authorization: Bearer TOKEN"
 
 
 def basic_password(header: str) -> str:

@@ -64,7 +64,9 @@ class Page:
                 return await self.endpoint(request)
             # The doorkeeper lets nobody get here; this holds also if it ever does.
             return refusal(401, "unauthorized", "credentials are needed")
-        if principal.role != "control" or self.scope not in (*principal.scopes, "any"):
+        if principal.role != "control":
+            return refusal(403, "forbidden", f"a {principal.role} speaks WebSocket only")
+        if self.scope not in (*principal.scopes, "any"):
             return refusal(403, "forbidden", f"the scope {self.scope!r} is needed")
         return await self.endpoint(request)
 

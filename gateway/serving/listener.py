@@ -38,6 +38,10 @@ COMPLAINT_PERIOD = 60.0
 """Seconds between two log entries about it, so that a flood does not fill the disk."""
 HANDSHAKE = ("connection", "upgrade", "sec-websocket-")
 """Headers that websockets has to see; Origin is not its business here."""
+
+VERSION = "13"
+"""The one there is; who asks for another must be told.  Source: RFC 6455, 4.2.2."""
+
 NO_HTTP = Refusal(404, "only WebSocket is served here")
 
 
@@ -202,6 +206,8 @@ class Door:
             await part(stream, 400, str(error))
             return None
         if answer.status_code != 101:
+            if head.all("sec-websocket-version") != [VERSION]:
+                answer.headers["Sec-WebSocket-Version"] = VERSION
             await say(stream, answer.serialize())
             return None
         wire = wire_on(stream, self.connections.flusher, bound(self.connections.limits.queue_bytes))

@@ -10,6 +10,7 @@ import pytest
 import trio
 from memory_rpc import AUTH, Core
 from starlette.responses import PlainTextResponse
+from structlog.testing import capture_logs
 
 from gateway.rpc.router import Methods
 from gateway.serving.http import Page, Rpc, make_app, standard_pages
@@ -159,6 +160,7 @@ async def test_what_a_browser_sends_by_itself_changes_nothing(autojump_clock, si
     for headers in (basic("owner-token"), basic("let me in")):
         answer = await site.get("/rpc", method="POST", json=frame, headers=headers)
         assert answer.status_code == 401
+        assert "Authorization: Bearer" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -225,6 +227,15 @@ async def test_guesses_over_http_and_websocket_are_counted_together(autojump_clo
     assert (await site.get("/", "owner-token")).status_code == 200
 
 
+async def test_a_guess_is_in_the_log_and_what_was_guessed_is_not(autojump_clock, site):
+    with capture_logs() as entries:
+        for _ in range(20):
+            await site.get("/metrics", "a-guess")
+    assert [entry["event"] for entry in entries] == ["not let in"] * 5
+    assert {(entry["peer"], entry["path"]) for entry in entries} == {("10.0.0.1", "/metrics")}
+    assert "a-guess" not in str(entries)
+
+
 async def test_asking_without_credentials_is_no_guess(autojump_clock, site):
     for _ in range(20):
         await site.get("/")
@@ -261,6 +272,7 @@ async def test_the_same_rights_hold_as_on_a_socket(autojump_clock, site, token, 
     answer = await site.rpc("nap.secret", token=token)
     if token == "lamp-token":
         assert answer.status_code == 403
+        assert "a node speaks WebSocket only" in answer.text
         return
     error = answer.json().get("error")
     assert (error and error["data"]["kind"]) == kind

@@ -95,6 +95,15 @@ class TestRefusals:
             await trio.sleep(2)
             assert (len(connections.strangers), connections.count) == (0, 0)
 
+    @pytest.mark.parametrize(("version", "told"), [(b"8", True), (b"13", False)])
+    async def test_who_asks_for_another_version_is_told_which_there_is(
+        self, autojump_clock, version, told
+    ):
+        async with served() as server:
+            asked = (UPGRADE % b"/").replace(b"Version: 13", b"Version: " + version)
+            answer = await server.connect().request(asked + b"\r\n")
+            assert (b"Sec-WebSocket-Version: 13" in answer) is told
+
     async def test_a_port_scanner_leaves_no_trace(self, autojump_clock):
         async with served() as server:
             with capture_logs() as logs:
