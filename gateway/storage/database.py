@@ -17,8 +17,8 @@ from gateway.storage.opening import (
     Opened,
     check,
     code_of,
+    open_or_explain,
     open_reader,
-    open_writer,
 )
 from gateway.storage.schema import STEPS
 from gateway.storage.writer import Write, Writer, explain
@@ -136,8 +136,8 @@ class Database:
     async def run(self, life: Lifetime) -> None:
         """Serve until asked to stop, then write what waits, and close.
 
-        Raises `gateway.storage.opening.NewerError`, `OSError` or `sqlite3.Error` if the
-        file cannot be opened, or if it is found damaged.
+        Raises `UnavailableError`, like `gateway.storage.opening.NewerError`, if the file
+        cannot be opened, and `sqlite3.Error` if it is found damaged.
         """
         queue: SimpleQueue[Write | None] = SimpleQueue()
         post = trio.lowlevel.current_trio_token().run_sync_soon
@@ -150,7 +150,7 @@ class Database:
             self._come_up(life, writer)
 
         def thread() -> None:
-            opened = open_writer(self.path, self.steps)
+            opened = open_or_explain(self.path, self.steps)
             writer = Writer(opened.connection, queue, settled)
             with closing(writer.connection):
                 trio.from_thread.run_sync(up, opened, writer)

@@ -10,6 +10,7 @@ from typing import Final
 import attrs
 import structlog
 
+from gateway.errors import UnavailableError
 from gateway.storage.files import make_private_directory, sync_directory, touch_private
 
 log = structlog.get_logger(__name__)
@@ -30,7 +31,25 @@ WAL_BYTES: Final = 16 * 1024 * 1024
 DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
-class NewerError(Exception):
+REFUSED: Final = frozenset(
+    {
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_BUSY,
+    }
+)
+"""What is up to the disk, its permissions or another program, and no bug of ours."""
+
+
+_UNOPENED: Final = (
+    "{path} cannot be opened: {reason}; see to the disk and to whose file it is, "
+    "or choose another --state"
+)
+
+
+class NewerError(UnavailableError):
     """The file was written by a later version of the gateway."""
 
 
@@ -63,6 +82,21 @@ def open_writer(path: Path, steps: Sequence[str]) -> Opened:
         aside = set_aside(path)
         log.error("the database is damaged and was set aside", file=str(aside), why=str(error))  # noqa: TRY400  the reason is in the line, and no bug of ours
     return Opened(_open_checked(path, steps), aside)
+
+
+def open_or_explain(path: Path, steps: Sequence[str]) -> Opened:
+    """Do as `open_writer`; what the operator has to see to is an `UnavailableError`."""
+    try:
+        return open_writer(path, steps)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UnavailableError(
+            _UNOPENED.format(path=error.filename or path, reason=reason)
+        ) from error
+    except sqlite3.Error as error:
+        if code_of(error) not in REFUSED:
+            raise
+        raise UnavailableError(_UNOPENED.format(path=path, reason=error)) from error
 
 
 def open_reader(path: Path) -> sqlite3.Connection:

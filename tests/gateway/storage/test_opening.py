@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 from notes_table import STEPS
 
+from gateway.errors import UnavailableError
 from gateway.storage import opening
 from gateway.storage.schema import STEPS as REAL_STEPS
 
@@ -183,3 +184,24 @@ def test_a_reader_cannot_write(path):
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         reader.execute("DELETE FROM notes")
     reader.close()
+
+
+def test_what_only_the_operator_can_mend_says_so(path):
+    path.mkdir(parents=True)
+    with pytest.raises(UnavailableError, match=r"is a directory; see to .* another --state"):
+        opening.open_or_explain(path, STEPS)
+
+
+def test_a_file_that_another_program_keeps_locked_is_named(path, monkeypatch):
+    make(path)
+    monkeypatch.setattr(opening, "BUSY", 0)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(UnavailableError, match=f"{path} cannot be opened: database is locked"):
+            opening.open_or_explain(path, MORE)
+
+
+def test_a_bug_in_a_step_stays_a_bug(path):
+    make(path)
+    with pytest.raises(sqlite3.OperationalError, match="syntax error"):
+        opening.open_or_explain(path, (*STEPS, "OOPS"))
