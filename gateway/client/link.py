@@ -1,6 +1,7 @@
 """One WebSocket connection: the only file that knows trio-websocket."""
 
 import math
+import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -211,6 +212,8 @@ def _why(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno is None and error.__cause__ is not None:
         causes = getattr(error.__cause__, "exceptions", (error.__cause__,))
         return _why(causes[0])
+    if isinstance(error, ConnectionError | TimeoutError) and error.errno is not None:
+        return os.strerror(error.errno).lower()  # Trio's text has the address in it again
     strerror = getattr(error, "strerror", None)
     return str(strerror or str(error) or type(error).__name__).lower()
 

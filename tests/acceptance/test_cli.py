@@ -226,7 +226,8 @@ def test_a_credential_that_only_the_gateway_knows_has_to_be_given(shell):
 
 def test_without_a_gateway_commands_say_how_to_start_it(shell):
     for arguments in (("status",), ("chat", "-m", "hi"), ("call", "ping"), ("tree", "-w")):
-        assert _fails(shell.run(*arguments), "nothing listens", "python -m gateway")
+        done = shell.run(*arguments)
+        assert _fails(done, f":{shell.gateway.port} (connection refused)", "python -m gateway")
 
 
 def test_the_local_token_is_not_sent_to_another_machine(beside):
