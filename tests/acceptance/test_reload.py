@@ -238,7 +238,43 @@ def back(gateway):
         return None
 
 
+def test_a_restart_reads_the_file_also_in_mode_off(gateway):
+    off = '[reload]\nmode = "off"\n'
+    gateway.config.write_text(CONFIG + off)
+    gateway.start()
+    for text, agents in (
+        (f"{CONFIG}{off}[agents.new]\n", ["new"]),
+        (f"{CONFIG}[gatway]\n", ["new"]),
+    ):
+        gateway.config.write_text(text)
+        with gateway.client() as client:
+            started = client.call("system.info")["started"]
+            client.call("system.restart")
+        wait(lambda started=started: has_started_after(gateway, started))
+        with gateway.client() as client:
+            assert [each["id"] for each in client.call("agents.list")["agents"]] == agents
+    # The second file is not valid: it goes on with what it had, and says so.
+    (problem,) = problems(gateway)
+    assert "gatway" in problem
+
+
 # --- stopping in the middle
+
+
+def test_a_signal_while_it_drains_for_a_restart_lets_work_finish_and_ends_it(gateway):
+    slow = '[providers.slow]\nkind = "echo"\ndelay = 0.4\n[agents.main]\nprovider = "slow"\n'
+    gateway.config.write_text(CONFIG + slow)
+    gateway.start()
+    with gateway.client() as client:
+        number = client.send("agent.run", {"message": "a b c"})
+        client.wait_event("agent.thinking")
+        client.call("system.restart")
+        client.wait_event("gateway_closing")
+        gateway.process.terminate()
+        # Nobody can restart it any more, nor cut it short with another restart.
+        assert "a b c" in client.answer(number, timeout=20)["result"]["reply"]
+    assert gateway.process.wait(20) == 0
+    assert is_unlocked(gateway)
 
 
 @pytest.mark.slow
