@@ -13,13 +13,14 @@ from functools import partial
 
 import attrs
 import structlog
+import trio
 
 from gateway import logs
 from gateway.agents.catalog import Catalog
 from gateway.agents.lanes import Lanes
 from gateway.agents.runs import Report, Runs
 from gateway.agents.sessions import Sessions
-from gateway.announcer import Announcer
+from gateway.announcer import TICK, Announcer
 from gateway.bus import Bus
 from gateway.config.file import ConfigFile
 from gateway.config.load import Loaded, load
@@ -92,6 +93,14 @@ async def keep_applied(life: Lifetime, apply: Callable[..., object], *parts: obj
     await life.wait_stopping()
 
 
+async def keep_logging(life: Lifetime, apply: Callable[[Logging], None], logging: Logging) -> None:
+    """Be the child that keeps *logging* in effect."""
+    # In a thread: it waits until what was logged before is written.
+    await trio.to_thread.run_sync(apply, logging, limiter=trio.CapacityLimiter(1))
+    life.started()
+    await life.wait_stopping()
+
+
 class App:
     """One gateway, made of *loaded*; ``process.run()`` runs it to its end."""
 
@@ -123,7 +132,7 @@ class App:
         )
 
     def _make_conversations(self) -> None:
-        self.database = Database(self.paths.state / "gateway.db")
+        self.database = Database(self.paths.database)
         self.catalog = Catalog.of(self.config)
         lanes = Lanes()
         self.sessions = Sessions(self.database, self.catalog, lanes)
@@ -193,17 +202,24 @@ class App:
             # What is left of the 30 s after the others had their turn.
             Child("requests", self.gate.run, stop_timeout=22),
             Child("listener", self.port.run, (config.gateway,), backoff=Backoff(first=0.2)),
-            Child("health", self.monitor.run, (health.quick_seconds,)),
+            # Each beats once a turn; a few turns without one are no slowness any more.
+            Child(
+                "health",
+                self.monitor.run,
+                (health.quick_seconds,),
+                heartbeat=max(60, 4 * health.quick_seconds),
+            ),
             Child("reload", self.reloader.run),
-            Child("watch", self.watch.run),
-            Child("announcer", self.announcer.run),
+            # Its turn may be a reload, which waits for children to stop and to start.
+            Child("watch", self.watch.run, heartbeat=300),
+            Child("announcer", self.announcer.run, heartbeat=4 * TICK),
         ]
 
     def _applied(self, config: Config) -> list[Child]:
         """Return the children that keep a part of *config* in effect."""
         agents = tuple(config.agents.items()), tuple(config.providers.items())
         return [
-            Child("logging", keep_applied, (self.outer.log, config.logging)),
+            Child("logging", keep_logging, (self.outer.log, config.logging)),
             Child("agents", keep_applied, (self.catalog.apply, *agents)),
             Child("auth", keep_applied, (self._authenticate, config.auth)),
         ]

@@ -22,10 +22,10 @@ from gateway.config.migration_file import migrate_file
 from gateway.config.model import Logging
 from gateway.config.overrides import Override
 from gateway.config.paths import Paths
-from gateway.config.reload import Rejection, describe, leaves
+from gateway.config.reload import Rejection, describe
 from gateway.config.report import render
 from gateway.config.revisions import last_good
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, leaves
 from gateway.process import Exit, raise_descriptor_limit
 from gateway.storage.files import state_lock
 
@@ -41,6 +41,7 @@ class Boot:
     environ: Mapping[str, str] = attrs.field(factory=lambda: os.environ)
     stderr: TextIO = attrs.field(factory=lambda: sys.stderr)
     _logs: logs.Logs | None = attrs.field(default=None, init=False)
+    _logging: Logging | None = attrs.field(default=None, init=False)
     _unmigrated: tuple[Issue, ...] = attrs.field(default=(), init=False)
 
     def run(self) -> Exit:
@@ -96,7 +97,7 @@ class Boot:
 
     def _last_good(self, file: ConfigFile) -> Loaded | None:
         """Return the revision accepted last, if it is still valid."""
-        revision = last_good(self.paths.state / "gateway.db")
+        revision = last_good(self.paths.database)
         loaded = file.check(revision.text) if revision else None
         if revision is None or loaded is None or loaded.config is None:
             return None
@@ -138,8 +139,12 @@ class Boot:
         return self._fail(Exit.FAILED, "; ".join(map(str, errors)))
 
     def _configure_logs(self, settings: Logging) -> None:
+        """Log as *settings* say from now on; blocks until the lines of before are written."""
+        if settings == self._logging:
+            return
         if self._logs is not None:
             self._logs.close()
+        self._logging = settings
         file = log_file(self.paths.state) if settings.file else None
         self._logs = logs.configure(settings, file=file)
 

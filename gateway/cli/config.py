@@ -182,7 +182,7 @@ def _revisions_offline(limit: int) -> list[dict[str, Any]]:
 
 
 def _database() -> Path:
-    return paths.find(os.environ).state / "gateway.db"
+    return paths.find(os.environ).database
 
 
 def _unless_changed(before: str, after: str, now: str) -> str:

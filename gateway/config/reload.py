@@ -20,7 +20,7 @@ from gateway.config.issues import Issue, render_path
 from gateway.config.load import Loaded
 from gateway.config.model import Config
 from gateway.config.revisions import Revision
-from gateway.errors import ConflictError, GatewayError, UnavailableError
+from gateway.errors import ConflictError, GatewayError, UnavailableError, leaves
 from supervisors import Lifetime
 
 log = structlog.get_logger(__name__)
@@ -376,13 +376,6 @@ def describe(issue: Issue) -> dict[str, Any]:
         "line": issue.line,
         "column": issue.column,
     }
-
-
-def leaves(error: BaseException) -> list[BaseException]:
-    """Return the errors inside *error*, however deep its groups are nested."""
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for each in error.exceptions for leaf in leaves(each)]
-    return [error]
 
 
 def _paths(paths: tuple[Any, ...]) -> tuple[str, ...]:
