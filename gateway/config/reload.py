@@ -234,8 +234,9 @@ class Reloader:
         report: dict[str, object] = {"revision": self.revision, "mode": self.running.reload.mode}
         if self.rejected:
             first = self.rejected.issues[0]
-            place = first["path"] or "as a whole"
-            report["problem"] = f"configuration not accepted: {place}: {first['message']}"
+            places = (first.get("file"), first.get("line"), first["path"])
+            said = ": ".join(str(each) for each in (*places, first["message"]) if each)
+            report["problem"] = f"configuration not accepted: {said}"
         return report
 
     # -- one change -------------------------------------------------------------------

@@ -4,6 +4,7 @@ The file, the revisions and the tree are in memory; the child is the real one.
 """
 
 import math
+import re
 from contextlib import asynccontextmanager, contextmanager
 
 import attrs
@@ -292,7 +293,8 @@ async def test_an_invalid_text_changes_nothing_and_is_shown_until_a_good_one_com
             "gateway.toml",
             4,
         )
-        assert "agents.main.modle" in problem(desk)
+        # With its line, so that one finds it in the file.
+        assert re.search(r"\b\d+: agents\.main\.modle: ", problem(desk))
         await desk.save(BETTER)
         assert problem(desk) is None
         with pytest.raises(InvalidConfigError):
