@@ -328,6 +328,7 @@ class Health:
         "How long the event loop may be blocked before it is reported.",
         unit="seconds",
         minimum=0.01,
+        maximum=3600,
     )
 
 
