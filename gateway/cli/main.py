@@ -76,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
         if {"--help", "-h", _COMPLETION} & set(arguments):
             # Importing what it needs would cost every command 40 ms.
             app.register_install_completion_command(name=_COMPLETION)
-        return int(app(list(arguments), exit_on_error=False, print_error=True) or 0)
+        return _run(app, arguments)
     except CycloptsError:
         return USAGE
     except (CommandError, GatewayError) as error:
@@ -84,11 +84,16 @@ def main(arguments: Sequence[str]) -> int:
         return USAGE if isinstance(error, UsageError) else FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has enough, like `head`.  Python would complain when it
-        # flushes stdout at exit.
+
+
+def _run(app: App, arguments: Sequence[str]) -> int:
+    """Run a command; `FAILED` when whoever reads our output has enough, like `head`."""
+    try:
+        return int(app(list(arguments), exit_on_error=False, print_error=True) or 0)
+    except* BrokenPipeError:  # in a group, where one prints while others wait
+        # Python would complain when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+    return FAILED
 
 
 def _check_command(arguments: Sequence[str]) -> None:

@@ -362,8 +362,9 @@ def test_the_log_can_be_read_and_followed(beside):
         assert terminal.wait_exit() == 130
 
 
-def test_a_reader_that_has_enough_is_no_error(beside):
-    command = f"{sys.executable} -m gateway methods | head -1"
+@pytest.mark.parametrize("command", ["methods", "chat -m 'good morning'"])
+def test_a_reader_that_has_enough_is_no_error(beside, command):
+    command = f"{sys.executable} -m gateway {command} | head -1"
     done = subprocess.run(
         ["/bin/sh", "-c", command],
         env=beside.environment(),
