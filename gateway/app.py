@@ -284,12 +284,14 @@ class App:
 
     def _blocked(self, block: Block) -> None:
         """Tell of a block of the event loop; the watchdog has logged it already."""
+        path = "gateway/watchdog"
+        incarnations = {each.path: each.incarnation for each in self.root.status().children}
         self.bus.publish(
             "supervision.changed",
             {
                 "kind": "blocked",
-                "path": "gateway/watchdog",
-                "incarnation": 1,
+                "path": path,
+                "incarnation": incarnations[path],
                 "error": str(block),
             },
         )

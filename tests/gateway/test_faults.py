@@ -10,6 +10,7 @@ import trio
 from whole import client, gateway, wait_until
 
 from supervisors import Backoff, Child, Restart, Strategy, Supervisor
+from supervisors.watchdog import Block
 
 FAULTS = int(os.environ.get("GATEWAY_TEST_FAULTS", "1000"))
 CLIENTS = 50
@@ -189,3 +190,17 @@ async def test_after_a_crash_of_all_connections_clients_resume_without_a_gap(tmp
             )
             numbers = [frame["seq"] for frame in connected.events]
             assert numbers == list(range(seen + 1, seen + 1 + len(numbers)))
+
+
+async def test_a_blocked_loop_is_told_with_the_watchdogs_own_incarnation(tmp_path):
+    async with gateway(tmp_path) as app, client(app) as connected:
+        await app.root.restart("watchdog")
+        app._blocked(Block("slow", "slow.py", 7, 3.0, ()))
+
+        def told():
+            return [e["data"] for e in connected.events if e["data"].get("kind") == "blocked"]
+
+        await wait_until(told)
+        [block] = told()
+        assert (block["path"], block["incarnation"]) == ("gateway/watchdog", 2)
+        assert "3.0 s by slow (slow.py:7)" in block["error"]
