@@ -62,6 +62,7 @@ from gateway.serving.limits import Limits
 from gateway.serving.port import Port
 from gateway.serving.sockets import Sockets
 from gateway.storage.database import Database
+from gateway.storage.files import leave_note
 from supervisors import Backoff, Child, Event, Lifetime, State, Supervisor
 from supervisors.watchdog import Block, watch_event_loop
 
@@ -325,7 +326,7 @@ class App:
             self.outer.sockets,
             apply=self._limit,
             keep=lambda: self.process.reason is None or self.process.restarting,
-            note=self.paths.listening,
+            note=partial(leave_note, self.paths.listening, str(self.paths.config)),
         )
 
     def _limit(self, limits: ClientLimits) -> None:

@@ -69,7 +69,7 @@ def resolve(where: Where, environ: Mapping[str, str] = os.environ) -> Target:
             "The token of this machine is not sent there."
         )
     config = local_config(where.config, environ)
-    url = where.url or _listening(environ) or _configured(config)
+    url = where.url or _listening(where.config, environ) or _configured(config)
     if where.token is not None:
         return Target(url, where.token)
     if (token := best_token(config)) is not None:
@@ -91,16 +91,20 @@ def _check(where: Where) -> None:
             raise CommandError(f"{error}.") from error
 
 
-def _listening(environ: Mapping[str, str]) -> str | None:
-    """Return where the gateway on this machine says that it listens.
+def _listening(path: Path | None, environ: Mapping[str, str]) -> str | None:
+    """Return where the gateway of this configuration says that it listens.
 
-    It may have been told so when it was started, and the file does not know.
+    It may have been told so when it was started, and the file does not know.  What
+    another gateway says does not count: it has another token.
     """
     if environ.get("GATEWAY_PORT"):
         return None
     try:
-        addresses = find(environ).listening.read_text().split()
+        paths = find(environ, config=path)
+        config, *addresses = paths.listening.read_text().splitlines() or [""]
     except OSError:
+        return None
+    if config != str(paths.config):
         return None
     urls = [f"ws://{_reachable(address)}" for address in addresses]
     return next((url for url in urls if is_here(url)), urls[0] if urls else None)

@@ -21,7 +21,7 @@ class Paths:
 
     @property
     def listening(self) -> Path:
-        """The file that says where a gateway that runs listens, an address a line."""
+        """The file that says which configuration runs, and then its addresses, one a line."""
         return self.state / "listening"
 
 

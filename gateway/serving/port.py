@@ -1,7 +1,6 @@
 """The child ``listener``: the one port, open while it runs."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import attrs
 import structlog
@@ -14,7 +13,6 @@ from gateway.serving.binding import own_addresses, resolve, served_names
 from gateway.serving.connections import Connections
 from gateway.serving.listener import Handler, serve
 from gateway.serving.sockets import Sockets
-from gateway.storage.files import leave_note
 from supervisors import Lifetime
 
 log = structlog.get_logger(__name__)
@@ -26,8 +24,8 @@ class Port:
 
     *apply* is told the limits of every start.  The *sockets* stay open after an orderly
     stop if *keep* says so: nobody is refused while a listener is replaced.  *addresses*
-    are those listened on, as ``host:port``; empty while it does not run.  They stand in the
-    file *note* too, where commands on this machine find them.
+    are those listened on, as ``host:port``; empty while it does not run.  *note* is told
+    them whenever they change.
     """
 
     handler: Handler
@@ -36,7 +34,7 @@ class Port:
     sockets: Sockets
     apply: Callable[[Limits], None]
     keep: Callable[[], bool]
-    note: Path
+    note: Callable[[tuple[str, ...]], None]
     addresses: tuple[str, ...] = attrs.field(default=(), init=False)
 
     async def run(self, life: Lifetime, gateway: Gateway) -> None:
@@ -62,7 +60,7 @@ class Port:
             orderly = True
         finally:
             self.addresses = ()
-            self.note.unlink(missing_ok=True)
+            self.note(())
             if not (orderly and self.keep()):
                 # After a crash too: what is wrong may be the socket.
                 self.sockets.close()
@@ -71,7 +69,7 @@ class Port:
         self.addresses = tuple(map(_name, listeners))
         life.describe(lambda: {"addresses": self.addresses})
         log.info("listening", addresses=self.addresses)
-        leave_note(self.note, "".join(f"{address}\n" for address in self.addresses))
+        self.note(self.addresses)
 
 
 def _name(listener: trio.SocketListener) -> str:

@@ -10,7 +10,7 @@ import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -46,16 +46,20 @@ def touch_private(path: Path) -> None:
     sync_directory(path.parent)
 
 
-def leave_note(path: Path, text: str) -> None:
-    """Have *text* in *path*, for the owner only; it may be gone after a power failure.
+def leave_note(path: Path, title: str, lines: Sequence[str]) -> None:
+    """Have *title* and *lines* in *path*, for the owner only; without lines there is no file.
 
-    For what the next start says anew: it does not wait for the disk.
+    For what the next start says anew: it does not wait for the disk, so it may be gone
+    after a power failure.
     """
+    if not lines:
+        path.unlink(missing_ok=True)
+        return
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
     with open(descriptor, "w") as file:  # noqa: PTH123  there is only a descriptor
         os.fchmod(descriptor, PRIVATE_FILE)
-        file.write(text)
+        file.writelines(f"{line}\n" for line in (title, *lines))
     draft.replace(path)
 
 

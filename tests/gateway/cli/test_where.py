@@ -144,12 +144,22 @@ def test_a_secret_that_only_the_gateway_can_resolve_is_not_used(config, tmp_path
 def test_a_gateway_that_runs_says_where_it_listens(config, tmp_path, listening, url):
     state = tmp_path / "state"
     state.mkdir()
-    (state / "listening").write_text(listening)
+    file = config("port = 4711")
+    (state / "listening").write_text(f"{file}\n{listening}")
     environ = {"GATEWAY_STATE": str(state)}
-    assert resolve(Where(config=config("port = 4711")), environ).url == url
+    assert resolve(Where(config=file), environ).url == url
+
+
+@pytest.mark.parametrize("listening", ["", "/etc/another.toml\n127.0.0.1:5000\n"])
+def test_what_another_gateway_says_does_not_count(config, tmp_path, listening):
+    (tmp_path / "listening").write_text(listening)
+    environ = {"GATEWAY_STATE": str(tmp_path)}
+    where = Where(config=config("port = 4711"))
+    assert resolve(where, environ).url == "ws://127.0.0.1:4711"
 
 
 def test_the_environment_wins_over_what_a_gateway_says(config, tmp_path):
-    (tmp_path / "listening").write_text("127.0.0.1:5000\n")
+    file = config()
+    (tmp_path / "listening").write_text(f"{file}\n127.0.0.1:5000\n")
     environ = {"GATEWAY_STATE": str(tmp_path), "GATEWAY_PORT": "5001"}
-    assert resolve(Where(config=config()), environ).url == "ws://127.0.0.1:5001"
+    assert resolve(Where(config=file), environ).url == "ws://127.0.0.1:5001"
