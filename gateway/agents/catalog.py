@@ -6,9 +6,9 @@ import attrs
 
 from gateway.agents.providers import Provider
 from gateway.agents.providers.registry import make_all
-from gateway.config.model import Agent as Settings
+from gateway.config.agents import Agent as Settings
+from gateway.config.agents import Provider as Source
 from gateway.config.model import Config
-from gateway.config.model import Provider as Source
 from gateway.errors import NotFoundError, UnavailableError
 from gateway.protocol.issues import did_you_mean, shorten
 

@@ -5,7 +5,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 from gateway.config.guard import GuardError, guarded
-from gateway.config.model import Secret
+from gateway.config.setting import Secret
 from gateway.config.tree import find
 
 

@@ -7,8 +7,10 @@ from typing import Any, Final
 import attrs
 
 from gateway.config import values
+from gateway.config.agents import BUILT_IN
 from gateway.config.issues import Issue, Path
-from gateway.config.model import BUILT_IN, Config, Secret
+from gateway.config.model import Config
+from gateway.config.setting import Secret
 from gateway.config.strength import NEEDED, bits
 from gateway.config.tree import settings
 from gateway.protocol.issues import did_you_mean, shorten

@@ -6,7 +6,8 @@ from typing import Any
 import attrs
 
 from gateway.config.issues import Path
-from gateway.config.model import RESTART, Config, Secret
+from gateway.config.model import Config
+from gateway.config.setting import RESTART, Secret
 from gateway.config.tree import settings
 
 _Setting = tuple["attrs.Attribute[Any]", Any]

@@ -9,7 +9,8 @@ from typing import Any, Final
 import attrs
 import orjson
 
-from gateway.config.model import VERSION, Agent, Gateway, Health, Limits, Logging, Reload
+from gateway.config.agents import Agent
+from gateway.config.model import VERSION, Gateway, Health, Limits, Logging, Reload
 from gateway.config.structure import FORM
 from gateway.storage.files import PRIVATE_DIRECTORY, create_whole
 

@@ -17,9 +17,10 @@ from gateway.config.excerpt import excerpt
 from gateway.config.files import read_bounded
 from gateway.config.includes import Inclusion, patterns
 from gateway.config.issues import Issue
-from gateway.config.model import Config, Secret
+from gateway.config.model import Config
 from gateway.config.overrides import Override, apply_overrides
 from gateway.config.secrets import References, resolve
+from gateway.config.setting import Secret
 from gateway.config.sources import Source, Sources, gather
 from gateway.config.structure import structure
 from gateway.config.text import MOST_BYTES, RejectedError, decoded

@@ -5,78 +5,14 @@ whether changing it needs a restart, and one line for people.  The loader, the J
 Schema, ``docs/configuration.md`` and did-you-mean are derived from here.  Pure.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
+from collections.abc import Mapping
+from typing import Final, Literal
 
 import attrs
 
 from gateway.config import values
-
-HOT: Final = "hot"
-"""Reload class: takes effect while running."""
-
-RESTART: Final = "restart"
-"""Reload class: read once, at start.  Source: requirement 2.5."""
-
-
-@attrs.frozen(repr=False)
-class Secret:
-    """A value that must never be shown; compares by value, prints as ``***``.
-
-    *reference* is how the file names it (``env:NAME`` also for ``${NAME}``,
-    ``file:PATH``), or `None` if the file holds the value itself.
-    """
-
-    value: str
-    reference: str | None = attrs.field(default=None, eq=False)
-
-    @property
-    def kind(self) -> str:
-        """Where the value comes from: ``value`` (the file itself), ``env`` or ``file``."""
-        return "value" if self.reference is None else self.reference.partition(":")[0]
-
-    @property
-    def resolved(self) -> bool:
-        """False for a reference that nobody followed: there is no value to look at."""
-        return bool(self.value) or self.reference is None
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    __str__ = __repr__
-
-
-def setting(
-    default: Any = attrs.NOTHING,
-    doc: str = "",
-    *,
-    unit: str = "",
-    reload: str = HOT,
-    secret: bool = False,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    check: Callable[[str], None] | None = None,
-) -> Any:
-    """Return an attrs field that knows everything about a setting.
-
-    *default* may be a value or an `attrs.Factory`; without one the setting is required.
-    *minimum* and *maximum* are inclusive bounds of a number.  *check* looks at a
-    string, or at each of several, and raises `ValueError` with what is wrong with it.
-    """
-    metadata = {
-        "doc": doc,
-        "unit": unit,
-        "reload": reload,
-        "secret": secret,
-        "minimum": minimum,
-        "maximum": maximum,
-        "check": check,
-    }
-    return attrs.field(default=default, metadata=metadata)
-
-
-BUILT_IN: Final = "echo"
-"""The provider that exists without a table; a table of that name replaces it."""
+from gateway.config.agents import Agent, Provider
+from gateway.config.setting import RESTART, Secret, setting
 
 VERSION: Final = 3
 """Layout of the file that this model describes; older ones are migrated."""
@@ -234,54 +170,6 @@ class Auth:
         check=values.check_password,
     )
     tokens: Mapping[str, Token] = setting(attrs.Factory(dict), "Tokens by name.")
-
-
-@attrs.frozen
-class Provider:
-    """Where answers come from."""
-
-    kind: Literal["echo", "openai"] = setting(doc="Which protocol it speaks.")
-    base_url: str | None = setting(
-        None,
-        "Root of an OpenAI-compatible API, like `http://127.0.0.1:11434/v1`.",
-        check=values.check_url,
-    )
-    api_key: Secret | None = setting(
-        None, "Its key, if it wants one.", secret=True, check=values.check_token
-    )
-    connect_seconds: float = setting(
-        10.0, "Longest wait for a connection.", unit="seconds", minimum=0.1
-    )
-    idle_seconds: float = setting(
-        60.0, "Longest silence in the middle of an answer.", unit="seconds", minimum=0.1
-    )
-    retries: int = setting(
-        3, "Further attempts after 429, 5xx or a failed connection.", minimum=0, maximum=20
-    )
-    delay: float = setting(
-        0.0,
-        "Only echo: wait this long before each word, to see streaming.",
-        unit="seconds",
-        minimum=0,
-    )
-
-
-@attrs.frozen
-class Agent:
-    """Somebody to talk to."""
-
-    provider: str = setting(BUILT_IN, "Name of a table in `[providers]`, or `echo`.")
-    model: str = setting("", "The provider's name of the model.")
-    system_prompt: str = setting("", "What the model is told before every conversation.")
-    run_seconds: float = setting(
-        600.0, "Longest run before it is given up.", unit="seconds", minimum=1
-    )
-    history_messages: int = setting(
-        100,
-        "Most messages of a session that are sent along with a new one.",
-        unit="messages",
-        minimum=0,
-    )
 
 
 @attrs.frozen

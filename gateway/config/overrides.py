@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 
-from gateway.config.model import Secret
+from gateway.config.setting import Secret
 
 
 @attrs.frozen

@@ -11,7 +11,8 @@ import attrs
 import orjson
 
 from gateway.config.includes import MOST_FILES, MOST_TOGETHER
-from gateway.config.model import Config, Secret
+from gateway.config.model import Config
+from gateway.config.setting import Secret
 from gateway.config.structure import FORM
 from gateway.config.tree import ANY, entry, is_table, without_none
 

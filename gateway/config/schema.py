@@ -5,7 +5,8 @@ from typing import Any, Final
 import attrs
 
 from gateway.config import values
-from gateway.config.model import Config, Secret
+from gateway.config.model import Config
+from gateway.config.setting import Secret
 from gateway.config.structure import FORM
 from gateway.config.tree import entry, is_table
 from gateway.protocol.schema import Schema, Schemas

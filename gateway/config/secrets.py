@@ -15,7 +15,7 @@ import attrs
 
 from gateway.config.files import read_bounded
 from gateway.config.issues import Issue, Path
-from gateway.config.model import Secret
+from gateway.config.setting import Secret
 from gateway.config.tree import ANY, leaves
 
 MOST_BYTES: Final = 64 * 1024

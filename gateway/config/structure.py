@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.config.issues import Issue, Path
-from gateway.config.model import Config, Secret
+from gateway.config.model import Config
 from gateway.config.secrets import FORMS
+from gateway.config.setting import Secret
 from gateway.protocol.convert import Form, InvalidError
 from gateway.protocol.issues import shorten
 from gateway.protocol.strict import make_converter

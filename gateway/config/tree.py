@@ -7,7 +7,8 @@ from typing import Any, Final, Union, get_args, get_origin
 import attrs
 
 from gateway.config.issues import Path
-from gateway.config.model import Config, Secret
+from gateway.config.model import Config
+from gateway.config.setting import Secret
 
 ANY: Final = "*"
 """Stands in a pattern for a name that the operator chooses."""

@@ -12,10 +12,11 @@ from gateway.config.edit import patch, path_of, set_value
 from gateway.config.issues import Issue, Path, render_path
 from gateway.config.load import Loaded
 from gateway.config.migrate import migrate
-from gateway.config.model import Config, Secret
+from gateway.config.model import Config
 from gateway.config.reload import Outcome, Reloader
 from gateway.config.revisions import KEPT, Revision, Revisions
 from gateway.config.schema import schema
+from gateway.config.setting import Secret
 from gateway.config.shown import show
 from gateway.config.tree import settings
 from gateway.errors import GatewayError

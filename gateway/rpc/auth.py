@@ -7,7 +7,8 @@ from typing import Final
 
 import attrs
 
-from gateway.config.model import ALL_SCOPES, Auth, Secret
+from gateway.config.model import ALL_SCOPES, Auth
+from gateway.config.setting import Secret
 
 PASSWORD_NAME: Final = "password"  # noqa: S105  the name of a principal, no secret
 """Name of the principal that the password stands for; no token may look like it."""

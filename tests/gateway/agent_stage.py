@@ -12,7 +12,8 @@ from gateway.agents.run import Ask
 from gateway.agents.runs import Runs
 from gateway.agents.sessions import Sessions
 from gateway.bus import Bus
-from gateway.config.model import Agent, Config
+from gateway.config.agents import Agent
+from gateway.config.model import Config
 from gateway.errors import UnavailableError
 from gateway.storage.memory import Memory
 from supervisors import Supervisor

@@ -7,7 +7,8 @@ import orjson
 import trio
 
 from gateway.bus import Bus
-from gateway.config.model import Auth, Limits, Secret, Token
+from gateway.config.model import Auth, Limits, Token
+from gateway.config.setting import Secret
 from gateway.methods.core import core_methods
 from gateway.rpc.auth import Authenticator
 from gateway.rpc.client import Endpoint

@@ -7,20 +7,48 @@ import attrs
 
 
 @attrs.frozen
+class ToolCall:
+    """A tool that a model wants used; *arguments* is the JSON text that it wrote."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@attrs.frozen
+class Tool:
+    """A tool that a model may ask for; *parameters* is a JSON Schema of an object."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, object]
+
+
+@attrs.frozen
 class Said:
-    """One message of a conversation; *role* is ``system``, ``user`` or ``assistant``."""
+    """One message of a conversation.
+
+    *role* is ``system``, ``user``, ``assistant``, or ``tool`` for what came of the call
+    *call_id*.  *calls* are what an assistant wanted.
+    """
 
     role: str
     content: str
+    calls: tuple[ToolCall, ...] = ()
+    call_id: str | None = None
 
 
 @attrs.frozen
 class Turn:
-    """What a model is asked: *messages* in order, the question last."""
+    """What a model is asked: *messages* in order, the question last.
+
+    After tools have been used, the results are last, in the order of the calls.
+    """
 
     model: str
     system_prompt: str
     messages: tuple[Said, ...]
+    tools: tuple[Tool, ...] = ()
 
 
 @attrs.frozen
@@ -33,10 +61,14 @@ class Chunk:
 
 @attrs.frozen
 class Answer:
-    """A whole answer; *usage* is what the provider counted, in its words, if it did."""
+    """A whole answer; *usage* is what the provider counted, in its words, if it did.
+
+    With *calls*, it is no answer yet: the model wants these tools used first.
+    """
 
     text: str
     usage: Mapping[str, object] | None = None
+    calls: tuple[ToolCall, ...] = ()
 
 
 Emit = Callable[[Chunk], None]

@@ -13,7 +13,7 @@ from gateway.agents.providers import Answer, Emit, Said, Turn
 from gateway.agents.providers.completion import BrokenStreamError, Completion
 from gateway.agents.providers.server import RetryableError, Server, parsed, read
 from gateway.agents.providers.sse import Parser, TooLongError
-from gateway.config.model import Provider as Settings
+from gateway.config.agents import Provider as Settings
 from gateway.errors import GatewayError
 from supervisors import Backoff
 
@@ -178,7 +178,9 @@ def request(turn: Turn) -> dict[str, Any]:
     system = [Said("system", turn.system_prompt)] if turn.system_prompt else []
     return {
         "model": turn.model,
-        "messages": [attrs.asdict(said) for said in (*system, *turn.messages)],
+        "messages": [
+            {"role": said.role, "content": said.content} for said in (*system, *turn.messages)
+        ],
         "stream": True,
         "stream_options": {"include_usage": True},
     }

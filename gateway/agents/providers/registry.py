@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from gateway.agents.providers import Provider
 from gateway.agents.providers.echo import Echo
 from gateway.agents.providers.openai import OpenAI
-from gateway.config.model import BUILT_IN
-from gateway.config.model import Provider as Settings
+from gateway.config.agents import BUILT_IN
+from gateway.config.agents import Provider as Settings
 
 
 def make(name: str, settings: Settings) -> Provider:

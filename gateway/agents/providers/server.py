@@ -14,7 +14,7 @@ import orjson
 import trio
 
 from gateway.agents.providers.completion import error_in
-from gateway.config.model import Provider as Settings
+from gateway.config.agents import Provider as Settings
 from gateway.errors import UnavailableError
 
 if TYPE_CHECKING:

@@ -5,7 +5,9 @@ import pytest
 from gateway.agents.catalog import Catalog
 from gateway.agents.providers.echo import Echo
 from gateway.agents.providers.openai import OpenAI
-from gateway.config.model import Agent, Config, Provider, Secret
+from gateway.config.agents import Agent, Provider
+from gateway.config.model import Config
+from gateway.config.setting import Secret
 from gateway.errors import NotFoundError, UnavailableError
 from gateway.protocol.convert import WIRE
 

@@ -19,8 +19,8 @@ from fake_openai import (
 from gateway.agents.providers import Said, Turn, openai
 from gateway.agents.providers.openai import OpenAI
 from gateway.agents.providers.server import RetryableError, Server
-from gateway.config.model import Provider as Settings
-from gateway.config.model import Secret
+from gateway.config.agents import Provider as Settings
+from gateway.config.setting import Secret
 from gateway.errors import GatewayError, UnavailableError
 from supervisors import Backoff
 

@@ -6,18 +6,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from gateway.config.agents import Agent, Provider
 from gateway.config.diff import Plan, plan
-from gateway.config.model import (
-    RESTART,
-    Agent,
-    Auth,
-    Config,
-    Gateway,
-    Limits,
-    Provider,
-    Secret,
-    Token,
-)
+from gateway.config.model import Auth, Config, Gateway, Limits, Token
+from gateway.config.setting import RESTART, Secret
 from gateway.config.tree import ANY, leaves, settings
 
 UNTIMED = hypothesis_settings(deadline=None)  # the machine may be busy

@@ -6,8 +6,8 @@ import os
 import pytest
 
 from gateway.config.load import MOST_ISSUES, load, read
-from gateway.config.model import Secret
 from gateway.config.secrets import References
+from gateway.config.setting import Secret
 from gateway.config.text import MOST_BYTES
 
 TOKEN = "0123456789abcdef" * 2 + "XyZ"

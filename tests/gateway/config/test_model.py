@@ -4,7 +4,8 @@ import attrs
 import pytest
 
 from gateway.config.load import load
-from gateway.config.model import HOT, RESTART, Config, Secret
+from gateway.config.model import Config
+from gateway.config.setting import HOT, RESTART, Secret
 from gateway.config.tree import ANY, find, leaves, settings
 
 LEAVES = {leaf.name: leaf for leaf in leaves()}

@@ -12,21 +12,12 @@ import pytest
 import trio
 
 from gateway.bus import Bus
+from gateway.config.agents import Agent, Provider
 from gateway.config.load import Loaded, load
-from gateway.config.model import (
-    RESTART,
-    VERSION,
-    Agent,
-    Auth,
-    Config,
-    Health,
-    Provider,
-    Reload,
-    Secret,
-    Token,
-)
+from gateway.config.model import VERSION, Auth, Config, Health, Reload, Token
 from gateway.config.reload import WAITING, InvalidConfigError, Reloader
 from gateway.config.revisions import Revision
+from gateway.config.setting import RESTART, Secret
 from gateway.config.tree import ANY, leaves
 from gateway.errors import ConflictError, GatewayError, UnavailableError
 from supervisors.testing import running

@@ -6,9 +6,9 @@ import pickle
 import pytest
 
 from gateway.config.load import load
-from gateway.config.model import Secret
 from gateway.config.report import as_json, render
 from gateway.config.secrets import MOST_BYTES, References
+from gateway.config.setting import Secret
 from gateway.config.structure import FORM
 
 TOKEN = "c4nary-" + "0123456789abcdef" * 2

@@ -3,7 +3,8 @@
 import pytest
 
 from gateway.agents.catalog import Catalog
-from gateway.config.model import Agent, Config
+from gateway.config.agents import Agent
+from gateway.config.model import Config
 from gateway.errors import NotFoundError
 from gateway.methods.agents import agents_methods
 from gateway.protocol.convert import WIRE

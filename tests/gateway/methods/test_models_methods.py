@@ -4,7 +4,8 @@ import attrs
 import trio
 
 from gateway.agents.catalog import Catalog
-from gateway.config.model import Config, Provider
+from gateway.config.agents import Provider
+from gateway.config.model import Config
 from gateway.errors import UnavailableError
 from gateway.methods.models import models_methods
 from gateway.protocol.convert import WIRE

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import attrs
 import pytest
 
-from gateway.config.model import Config, Secret
+from gateway.config.model import Config
+from gateway.config.setting import Secret
 from gateway.protocol.convert import WIRE, Form, param
 from gateway.protocol.schema import Schemas
 from gateway.protocol.strict import make_converter

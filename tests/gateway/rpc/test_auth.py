@@ -6,7 +6,8 @@ import inspect
 import attrs
 import pytest
 
-from gateway.config.model import Auth, Secret, Token
+from gateway.config.model import Auth, Token
+from gateway.config.setting import Secret
 from gateway.rpc import auth as module
 from gateway.rpc.auth import Authenticator
 

@@ -1,0 +1,88 @@
+"""The one way out: every HTTP request of the gateway is made by a client from here.
+
+No proxy of the environment is used, no redirect is followed and no cookie is kept, so that
+a credential goes to the host that it is for and nowhere else.  Source: CVE-2026-22181,
+GHSA-7vwx-582j-j332.
+"""
+
+import importlib
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+import trio
+
+from gateway import __version__
+
+if TYPE_CHECKING:
+    import httpx
+
+USER_AGENT: Final = f"assistant-gateway/{__version__}"
+
+CONNECT_SECONDS: Final = 10.0
+"""Longest wait for a connection, name and TLS included: mobile networks take some seconds."""
+
+
+@asynccontextmanager
+async def open_client(
+    base_url: str = "",
+    *,
+    headers: Mapping[str, str] | None = None,
+    seconds: float = 30.0,
+    transport: Any = None,
+) -> AsyncIterator["httpx.AsyncClient"]:
+    """Have a client with connections of its own, closed afterwards, also by cancelling.
+
+    *seconds* bounds each read and write; bound a whole exchange by a cancel scope.
+    *transport* replaces the network, for tests.
+    """
+    httpx = await import_httpx()
+    context = await tls_context() if transport is None else False
+    async with httpx.AsyncClient(
+        base_url=base_url,
+        headers={"User-Agent": USER_AGENT, **(headers or {})},
+        timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS),
+        transport=transport,
+        verify=context,
+        trust_env=False,
+        follow_redirects=False,
+    ) as client:
+        yield client
+
+
+async def import_httpx() -> Any:
+    """Return the module; importing it takes 100 ms, too long for a start and for the loop."""
+    return await trio.to_thread.run_sync(importlib.import_module, "httpx")
+
+
+async def tls_context() -> ssl.SSLContext:
+    """Return how certificates are checked; reading all roots takes a while, so once."""
+    return await trio.to_thread.run_sync(_tls_context)
+
+
+@cache
+def _tls_context() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+async def read(response: "httpx.Response", limit: int) -> bytes | None:
+    """Return the whole body of a streamed *response*, `None` if it has more than *limit* bytes."""
+    body = bytearray()
+    with trio.CancelScope() as enough:
+        async for received in response.aiter_bytes():
+            body += received
+            if len(body) > limit:
+                # Not by leaving the loop: httpx's generators would stay behind, half way.
+                enough.cancel()
+    return None if len(body) > limit else bytes(body)
+
+
+def parsed(body: bytes | None) -> Any:
+    """Return the JSON in *body*; `None` if it is none."""
+    try:
+        return orjson.loads(body or b"")
+    except orjson.JSONDecodeError:
+        return None
