@@ -12,7 +12,7 @@ from gateway.config.issues import Issue, Path
 from gateway.config.model import Config
 from gateway.config.setting import Secret
 from gateway.config.strength import NEEDED, bits
-from gateway.config.tree import settings
+from gateway.config.tree import settings, tables
 from gateway.protocol.issues import did_you_mean, shorten
 
 LARGEST: Final = 2**53 - 1
@@ -76,18 +76,16 @@ def _check_number(path: Path, field: "attrs.Attribute[Any]", value: float) -> It
 
 
 def _check_names(config: Config) -> Iterator[Issue]:
-    tables: Mapping[Path, Mapping[str, Any]] = {
-        ("agents",): config.agents,
-        ("providers",): config.providers,
-        ("auth", "tokens"): config.auth.tokens,
-    }
-    for path, entries in tables.items():
+    for path, field, entries in tables(config):
         for name in entries:
-            if not values.NAME.fullmatch(name):
-                yield Issue(
-                    "a name has 1 to 64 letters, digits, _ . and -, and not only dots",
-                    (*path, name),
-                )
+            if not field.metadata["keys"].fullmatch(name):
+                yield Issue(_NAMES[field.metadata["keys"]], (*path, name))
+
+
+_NAMES: Final = {
+    values.NAME: "a name has 1 to 64 letters, digits, _ . and -, and not only dots",
+    values.GROUP: "the id of a group has 1 to 255 visible characters",
+}
 
 
 def _check_agents(config: Config, raw: Mapping[str, Any]) -> Iterator[Issue]:

@@ -61,6 +61,13 @@ _AGENTS: Final = """
 """
 
 
+_CHANNELS: Final = """
+# Where people talk to agents: [channels.PLATFORM.NAME] for each account, which
+#   python -m gateway channels add telegram --token TOKEN
+# writes for you; each platform's settings are in the configuration reference.
+"""
+
+
 def text(token: str) -> str:
     """Return the first configuration, with *token* as the default credential."""
     sections = [
@@ -70,6 +77,7 @@ def text(token: str) -> str:
         _AUTH % orjson.dumps(token).decode(),
         _PROVIDERS,
         _AGENTS + "".join(_lines(Agent)),
+        _CHANNELS,
         *_table(Logging, "logging"),
         *_table(Health, "health"),
         *_table(Reload, "reload"),

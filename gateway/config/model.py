@@ -12,6 +12,7 @@ import attrs
 
 from gateway.config import values
 from gateway.config.agents import Agent, Provider
+from gateway.config.channels import Channels
 from gateway.config.setting import RESTART, Secret, setting
 
 VERSION: Final = 3
@@ -249,6 +250,7 @@ class Config:
     agents: Mapping[str, Agent] = setting(
         attrs.Factory(lambda: {"main": Agent()}), "Who answers, by name; the first is the default."
     )
+    channels: Channels = setting(attrs.Factory(Channels), "Where people talk to agents.")
     logging: Logging = setting(attrs.Factory(Logging), "What is written down.")
     health: Health = setting(attrs.Factory(Health), "How often the gateway looks at itself.")
     reload: Reload = setting(attrs.Factory(Reload), "What a change of this file does.")

@@ -4,7 +4,6 @@ from typing import Any, Final
 
 import attrs
 
-from gateway.config import values
 from gateway.config.model import Config
 from gateway.config.setting import Secret
 from gateway.config.structure import FORM
@@ -56,7 +55,7 @@ class _Schemas(Schemas):
         else:
             described |= _known(field)
         if entry(field.type) is not None:
-            described["propertyNames"] = {"pattern": f"^{values.NAME.pattern}$"}
+            described["propertyNames"] = {"pattern": f"^{field.metadata['keys'].pattern}$"}
         return described
 
 

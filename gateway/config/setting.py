@@ -1,9 +1,12 @@
 """What is said of every setting, where it is declared.  Pure."""
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
 import attrs
+
+from gateway.config.values import NAME
 
 HOT: Final = "hot"
 """Reload class: takes effect while running."""
@@ -49,12 +52,14 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     check: Callable[[str], None] | None = None,
+    keys: re.Pattern[str] = NAME,
 ) -> Any:
     """Return an attrs field that knows everything about a setting.
 
     *default* may be a value or an `attrs.Factory`; without one the setting is required.
     *minimum* and *maximum* are inclusive bounds of a number.  *check* looks at a
     string, or at each of several, and raises `ValueError` with what is wrong with it.
+    *keys* is what the names of a table of entries have to match.
     """
     metadata = {
         "doc": doc,
@@ -64,5 +69,6 @@ def setting(
         "minimum": minimum,
         "maximum": maximum,
         "check": check,
+        "keys": keys,
     }
     return attrs.field(default=default, metadata=metadata)

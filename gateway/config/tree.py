@@ -65,6 +65,20 @@ def settings(value: Any, at: Path = ()) -> Iterator[tuple[Path, "attrs.Attribute
             yield path, field, inner
 
 
+def tables(
+    value: Any, at: Path = ()
+) -> Iterator[tuple[Path, "attrs.Attribute[Any]", Mapping[str, Any]]]:
+    """Yield path, setting and entries of every table whose names the operator chooses."""
+    for field in attrs.fields(type(value)):
+        path, inner = (*at, field.name), getattr(value, field.name)
+        if is_table(field.type):
+            yield from tables(inner, path)
+        elif entry(field.type) is not None:
+            yield path, field, inner
+            for name, each in inner.items():
+                yield from tables(each, (*path, name))
+
+
 def secrets(config: Config) -> Iterator[Secret]:
     """Yield every secret of *config*."""
     return (value for _, _, value in settings(config) if isinstance(value, Secret))

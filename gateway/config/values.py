@@ -16,6 +16,9 @@ PLACES: Final = ("loopback", "lan", "tailnet", "auto")
 NAME: Final = re.compile(r"(?!\.+$)[A-Za-z0-9_.-]{1,64}")
 """Names of agents, tokens and providers: they appear in URLs, logs and file names."""
 
+GROUP: Final = re.compile(r"[^\x00-\x20\x7f]{1,255}")
+"""Ids of groups, as platforms make them: `!room:example`, `#home`, `-1001234`."""
+
 _LONGEST_PATTERN: Final = 255
 """Characters of a pattern; a name in a file system has no more."""
 
@@ -75,6 +78,12 @@ def check_password(value: str) -> None:
     """Accept anything that a person can type."""
     if _UNPRINTABLE.search(value) or not value.strip():
         raise ValueError("must not be blank or have control characters")
+
+
+def check_word(value: str) -> None:
+    """Accept one visible word: what goes into a line of a protocol between two spaces."""
+    if not GROUP.fullmatch(value) or value.startswith(":"):
+        raise ValueError("must be one word without spaces and control characters")
 
 
 def check_include(value: str) -> None:

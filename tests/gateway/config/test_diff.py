@@ -2,11 +2,12 @@
 
 import attrs
 import pytest
+from complete import complete
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from gateway.config.agents import Agent, Provider
+from gateway.config.agents import Agent
 from gateway.config.diff import Plan, plan
 from gateway.config.model import Auth, Config, Gateway, Limits, Token
 from gateway.config.setting import RESTART, Secret
@@ -17,12 +18,8 @@ UNTIMED = hypothesis_settings(deadline=None)  # the machine may be busy
 
 def full(secret="a", **changes):
     """Return a configuration that has an entry in each table."""
-    return Config(
-        auth=Auth(tokens={"one": Token(Secret(secret))}, password=Secret("p")),
-        providers={"one": Provider("openai", api_key=Secret("k"))},
-        agents={"one": Agent()},
-        **changes,
-    )
+    auth = Auth(tokens={"one": Token(Secret(secret))}, password=Secret("p"))
+    return complete(auth=auth, **changes)
 
 
 def other(value):

@@ -145,7 +145,9 @@ def test_mutated_files_that_are_included_give_issues_with_a_place(rng, tmp_path)
     for number in range(FILES // 5):
         head, body = (include, BIG) if number % 2 else (mutated(include, rng) + fine, BIG)
         main.write_text(head, errors="replace", newline="")
-        part.write_text(mutated(body, rng), errors="replace", newline="")
+        # Now and then whole: by luck alone hardly one in a hundred is valid.
+        text = body if number % 15 == 1 else mutated(body, rng)
+        part.write_text(text, errors="replace", newline="")
         main.chmod(0o600)
         part.chmod(0o600)
         loaded = read(main, environ={})

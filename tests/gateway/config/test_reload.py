@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager, contextmanager
 import attrs
 import pytest
 import trio
+from complete import complete
 
 from gateway.bus import Bus
-from gateway.config.agents import Agent, Provider
 from gateway.config.load import Loaded, load
-from gateway.config.model import VERSION, Auth, Config, Health, Reload, Token
+from gateway.config.model import VERSION, Config, Health, Reload
 from gateway.config.reload import WAITING, InvalidConfigError, Reloader
 from gateway.config.revisions import Revision
 from gateway.config.setting import RESTART, Secret
@@ -150,12 +150,7 @@ def problem(desk):
 
 def full(mode):
     """Return a configuration that has an entry in each table."""
-    return Config(
-        auth=Auth(tokens={"one": Token(Secret("a"))}, password=Secret("p")),
-        providers={"one": Provider("openai", api_key=Secret("k"))},
-        agents={"one": Agent()},
-        reload=Reload(mode),
-    )
+    return complete(reload=Reload(mode))
 
 
 def other(leaf, value):
