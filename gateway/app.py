@@ -57,12 +57,14 @@ from gateway.rpc.openrpc import document
 from gateway.rpc.router import Methods, Router
 from gateway.serving.binding import own_addresses, resolve
 from gateway.serving.connections import Connections
+from gateway.serving.hooks import hook_entrance
 from gateway.serving.http import Rpc, make_app, standard_pages
 from gateway.serving.limits import Limits
 from gateway.serving.port import Port
 from gateway.serving.sockets import Sockets
 from gateway.storage.database import Database
 from gateway.storage.files import leave_note
+from gateway.web.hooks import Hooks
 from supervisors import Backoff, Child, Event, Lifetime, State, Supervisor
 from supervisors.watchdog import Block, watch_event_loop
 
@@ -178,6 +180,7 @@ class App:
         self.authenticator = Authenticator(self.config.auth)
         self.lockout = Lockout(limits.login_failures)
         self.gate = Gate()
+        self.hooks = Hooks()
         self.connections = Connections(Limits.of(limits))
         self.hub = Hub(self.bus, self.connections)
         self.metrics = self._make_metrics()
@@ -318,6 +321,8 @@ class App:
             ready=self._is_ready,
             metrics=self.metrics.render,
         )
+        failures = self.config.gateway.limits.login_failures
+        pages += hook_entrance(self.hooks, self.gate, failures).pages
         app = make_app(pages, self.authenticator, self.lockout)
         return Port(
             self.endpoint.serve,

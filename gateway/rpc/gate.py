@@ -1,13 +1,16 @@
 """The gate: which requests are in flight, and nobody new once the gateway stops."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import attrs
 import structlog
 import trio
 
-from gateway.errors import UnavailableError
+from gateway.errors import GatewayError, UnavailableError
 from gateway.protocol.frames import Id
+from gateway.rpc.faults import CANCELLED
 from supervisors import Lifetime
 
 log = structlog.get_logger(__name__)
@@ -65,6 +68,25 @@ class Gate:
         self._entries.pop(entry, None)
         if self._empty is not None and not self._entries:
             self._empty.set()
+
+    @contextmanager
+    def passing(self, method: str, principal: str, seconds: float) -> Iterator[Entry]:
+        """Count a request while the body runs, for *seconds* at most.
+
+        Raises `UnavailableError` if no new ones are taken.  A body that is cancelled by its
+        deadline or by a stop ends with a `GatewayError` of the entry's verdict.
+        """
+        self.check()
+        now = trio.current_time()
+        entry = Entry(None, method, principal, now, trio.CancelScope(deadline=now + seconds))
+        self.enter(entry)
+        try:
+            with entry.scope:
+                yield entry
+        finally:
+            self.leave(entry)
+        if entry.scope.cancelled_caught:
+            raise GatewayError(entry.verdict, CANCELLED[entry.verdict])
 
     async def run(self, life: Lifetime) -> None:
         """Let requests pass until asked to stop, then wait for those in flight.

@@ -1,12 +1,15 @@
-"""Who may make an HTTP request: nobody, unless a route is public or a credential is shown.
+"""Who may make an HTTP request: nobody, unless a credential is shown.
 
-It decides before routing, so that what does not exist and what is forbidden look alike to
-strangers, and on the very value that is routed by.  Source: CVE-2026-32031.
+Two kinds of routes say otherwise of themselves: public ones, and those that verify every
+request in a way of their own.  It decides before routing, so that what does not exist and
+what is forbidden look alike to strangers, and on the very value that is routed by.
+Source: CVE-2026-32031.
 """
 
 import base64
 import binascii
 import math
+from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -46,18 +49,18 @@ def refusal(status: int, kind: str, message: str) -> JSONResponse:
 class Doorkeeper:
     """ASGI middleware that lets requests through to *app*.
 
-    *public* are the exact paths that need no credentials, to read.
+    *opens* says of a method and a path whether their route needs no credential.
     """
 
     app: ASGIApp
-    public: frozenset[str]
+    opens: Callable[[str, str], bool]
     authenticator: Authenticator
     lockout: Lockout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
         answer: ASGIApp = self.app
-        if not (scope["path"] in self.public and scope["method"] in READING):
+        if not self.opens(scope["method"], scope["path"]):
             answer = self._check(Request(scope)) or self.app
         await answer(scope, receive, send)
 

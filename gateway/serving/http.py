@@ -1,10 +1,12 @@
-"""The HTTP side of the port: health for machines, metrics, and requests without a socket.
+"""The HTTP side of the port: pages, health for machines, metrics, requests without a socket.
 
 Host, Origin, URL credentials and body sizes are checked before any of this; see
 `gateway.serving.guard`.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Iterable
+from functools import cache
 from html import escape
 from typing import Final
 
@@ -13,7 +15,7 @@ import trio
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, compile_path
 from starlette.types import ASGIApp
 
 from gateway import __version__
@@ -22,7 +24,7 @@ from gateway.rpc.allowance import Allowance
 from gateway.rpc.auth import Authenticator, Principal
 from gateway.rpc.dispatch import Dispatcher
 from gateway.rpc.lockout import Lockout
-from gateway.serving.doorkeeper import PRINCIPAL, Doorkeeper, SecurityHeaders, refusal
+from gateway.serving.doorkeeper import PRINCIPAL, READING, Doorkeeper, SecurityHeaders, refusal
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -39,18 +41,33 @@ START: Final = """<!doctype html>
 """
 
 
+@cache
+def _pattern(path: str) -> re.Pattern[str]:
+    """Return what the router matches by."""
+    return compile_path(path)[0]
+
+
 @attrs.frozen
 class Page:
     """One route.  *scope* is what it needs; *public* ones need no credentials at all.
 
-    There is no default for *scope*: whoever adds a page has to think about it.
+    The endpoint of one that *verifies* asks every request for a proof of its own, instead
+    of for a credential of this gateway.  There is no default for *scope*: whoever adds a
+    page has to think about it.
     """
 
     path: str
     endpoint: Endpoint
     scope: str
     public: bool = False
+    verifies: bool = False
     methods: tuple[str, ...] = ("GET",)
+
+    def opens(self, method: str, path: str) -> bool:
+        """Return whether a request is for this page and needs no credential."""
+        if self.verifies:
+            return method in self.methods and bool(_pattern(self.path).match(path))
+        return self.public and method in READING and path == self.path
 
     @property
     def route(self) -> Route:
@@ -60,7 +77,7 @@ class Page:
     async def _guarded(self, request: Request) -> Response:
         principal: Principal | None = request.scope.get(PRINCIPAL)
         if principal is None:
-            if self.public:
+            if self.public or self.verifies:
                 return await self.endpoint(request)
             # The doorkeeper lets nobody get here; this holds also if it ever does.
             return refusal(401, "unauthorized", "credentials are needed")
@@ -166,5 +183,8 @@ def make_app(pages: Iterable[Page], authenticator: Authenticator, lockout: Locko
     app = Starlette(routes=[page.route for page in pages])
     # A redirect to the path with or without a slash would be an answer before the 404.
     app.router.redirect_slashes = False
-    public = frozenset(page.path for page in pages if page.public)
-    return SecurityHeaders(Doorkeeper(app, public, authenticator, lockout))
+
+    def opens(method: str, path: str) -> bool:
+        return any(page.opens(method, path) for page in pages)
+
+    return SecurityHeaders(Doorkeeper(app, opens, authenticator, lockout))

@@ -4,7 +4,7 @@ A hook has no gateway credential: whoever mounts one verifies every request hims
 the raw bytes, before he looks at what they say.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import attrs
@@ -16,7 +16,9 @@ from gateway.errors import GatewayError
 class HookRequest:
     """One request.  Names of *headers* are in lower case; *peer* is an address or empty.
 
-    *body* is as it came, within ``gateway.limits.body_bytes``.
+    Values of a header that comes twice are joined by a comma, so that two signatures are
+    none; of a query parameter that comes twice the last value counts.  *body* is as it
+    came, within ``gateway.limits.body_bytes``.
     """
 
     method: str
@@ -43,7 +45,11 @@ class UnverifiedError(GatewayError):
 
 
 Receive = Callable[[HookRequest], Awaitable[HookAnswer]]
-"""Takes one request; raises `UnverifiedError`, or a `GatewayError` for a try again later."""
+"""Takes one request; raises `UnverifiedError`, or a `GatewayError` for a try again later.
+
+The error of an unverified request is the first thing that it raises: any other tells the
+sender that he has been recognised, and takes the failed attempt back.
+"""
 
 
 @attrs.define(eq=False)
@@ -51,6 +57,20 @@ class Hooks:
     """Who takes requests, by the name after ``/hooks/``: ``telegram/main``, ``deploy``."""
 
     _mounted: dict[str, Receive] = attrs.field(factory=dict, init=False)
+    _expected: dict[str, frozenset[str]] = attrs.field(factory=dict, init=False)
+
+    def expect(self, owner: str, names: Iterable[str]) -> None:
+        """Have it known that *owner* (``channels``, ``hooks``) means to mount *names*, no others.
+
+        While one of them is not mounted its senders are told to come back, instead of that
+        it does not exist.
+        """
+        self._expected[owner] = frozenset(names)
+
+    def is_away(self, name: str) -> bool:
+        """Return whether somebody means to take requests for *name* and does not just now."""
+        expected = any(name in names for names in self._expected.values())
+        return expected and name not in self._mounted
 
     @contextmanager
     def mounted(self, name: str, receive: Receive) -> Iterator[None]:
