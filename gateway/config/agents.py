@@ -57,3 +57,43 @@ class Agent:
         unit="messages",
         minimum=0,
     )
+    context_tokens: int = setting(
+        0,
+        "Tokens that the model takes with a question, its reply included; what is too old for "
+        "that is left out. 0 does not count.",
+        unit="tokens",
+        minimum=0,
+    )
+    reply_tokens: int = setting(
+        1024,
+        "Tokens of `context_tokens` that are kept free for the reply.",
+        unit="tokens",
+        minimum=1,
+    )
+    compact_at: float = setting(
+        0.8,
+        "Share of `context_tokens` from which on older messages are summarised after a turn; "
+        "0 never does.",
+        minimum=0,
+        maximum=1,
+    )
+    reset: Literal["never", "idle", "daily"] = setting(
+        "never",
+        "When the next message in a chat begins a new session: after `reset_idle_minutes` of "
+        "silence, or every day at `reset_hour`.",
+    )
+    reset_idle_minutes: int = setting(
+        240, "Silence after which a chat begins anew.", unit="minutes", minimum=1
+    )
+    reset_hour: int = setting(
+        4,
+        "Hour of the day, when hardly anybody is in the middle of something.",
+        unit="o'clock",
+        minimum=0,
+        maximum=23,
+    )
+    time_zone: str = setting(
+        "",
+        "Zone of that hour, like `Europe/Berlin`; empty is that of the machine.",
+        check=values.check_time_zone,
+    )

@@ -128,9 +128,9 @@ class Discord(Account):
 class Slack(Account):
     """An app on Slack; socket mode with app_token, else the Events API with signing_secret."""
 
-    bot_token: Secret = setting(doc="xoxb-...", secret=True, check=values.check_token)
+    bot_token: Secret = setting(doc="Like `xoxb-...`.", secret=True, check=values.check_token)
     app_token: Secret | None = setting(
-        None, "xapp-..., for socket mode.", secret=True, check=values.check_token
+        None, "Like `xapp-...`, for socket mode.", secret=True, check=values.check_token
     )
     signing_secret: Secret | None = setting(
         None, "For the Events API.", secret=True, check=values.check_token

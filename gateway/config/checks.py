@@ -1,14 +1,15 @@
 """What a type cannot say: bounds, names that must exist, and credentials.  Pure."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 import attrs
 
 from gateway.config import values
 from gateway.config.agents import BUILT_IN
-from gateway.config.issues import Issue, Path
+from gateway.config.channels import Channels
+from gateway.config.issues import Issue, Path, render_path
 from gateway.config.model import Config
 from gateway.config.setting import Secret
 from gateway.config.strength import NEEDED, bits
@@ -36,6 +37,9 @@ def check(config: Config, raw: Mapping[str, Any], *, whole: bool = True) -> Iter
         yield from _check_agents(config, raw)
         yield from _check_providers(config, raw)
         yield from _check_presence(config, raw)
+        yield from _check_bound(config, raw)
+    yield from _check_windows(config)
+    yield from _check_bindings(config)
     yield from _check_strength(config)
 
 
@@ -94,12 +98,59 @@ def _check_agents(config: Config, raw: Mapping[str, Any]) -> Iterator[Issue]:
     known = {BUILT_IN, *(named if isinstance(named, dict) else ())}
     for name, agent in config.agents.items():
         if agent.provider not in known:
-            hint = did_you_mean(agent.provider, known).removeprefix("; ")
-            listed = shorten(f"there are {', '.join(sorted(known))}")
-            message = "must be echo or in [providers]"
-            yield Issue(message, ("agents", name, "provider"), hint or listed)
+            path = ("agents", name, "provider")
+            yield _unknown(agent.provider, known, path, "must be echo or in [providers]")
     if not config.agents and raw.get("agents") == {}:
         yield Issue("needs at least one agent", ("agents",), "add [agents.main]")
+
+
+def _check_windows(config: Config) -> Iterator[Issue]:
+    for name, agent in config.agents.items():
+        if 0 < agent.context_tokens <= agent.reply_tokens:
+            message = f"must be less than context_tokens, which is {agent.context_tokens}"
+            yield Issue(message, ("agents", name, "reply_tokens"))
+
+
+def _unknown(word: str, known: Collection[str], path: Path, message: str) -> Issue:
+    listed = shorten(f"there are {', '.join(sorted(known))}" if known else "there are none")
+    return Issue(message, path, did_you_mean(word, known).removeprefix("; ") or listed)
+
+
+def _check_bound(config: Config, raw: Mapping[str, Any]) -> Iterator[Issue]:
+    """Yield what bindings name that there is not: they would never hold, in silence."""
+    # As above: what has a mistake in it has been named nevertheless.
+    agents, channels = raw.get("agents", config.agents), raw.get("channels", {})
+    if not (isinstance(agents, Mapping) and isinstance(channels, Mapping)):
+        return
+    platforms = [field.name for field in attrs.fields(Channels)]
+    for name, binding in config.bindings.items():
+        path = ("bindings", name)
+        if binding.agent not in agents:
+            yield _unknown(binding.agent, agents, (*path, "agent"), "must be in [agents]")
+        if binding.channel is None:
+            continue
+        accounts = channels.get(binding.channel, {})
+        if binding.channel not in platforms:
+            message = "must be a platform"
+            yield _unknown(binding.channel, platforms, (*path, "channel"), message)
+        elif binding.account is not None and binding.account not in accounts:
+            message = f"must be in [channels.{binding.channel}]"
+            yield _unknown(binding.account, accounts, (*path, "account"), message)
+
+
+def _check_bindings(config: Config) -> Iterator[Issue]:
+    first: dict[object, str] = {}
+    for name, binding in config.bindings.items():
+        if binding.channel is None and any(binding.place):
+            # Somebody else has the same id elsewhere.  Source: S29, GHSA-25pw-4h6w-qwvm.
+            message = "is missing: an id means something only on its platform"
+            yield Issue(message, ("bindings", name, "channel"))
+        if (other := first.setdefault(binding.place, name)) != name:
+            yield Issue(
+                f"is for the same place as {render_path(('bindings', other))}",
+                ("bindings", name),
+                "only one of them can count; remove the other",
+            )
 
 
 def _check_providers(config: Config, raw: Mapping[str, Any]) -> Iterator[Issue]:

@@ -60,6 +60,16 @@ _AGENTS: Final = """
 [agents.main]
 """
 
+_BINDINGS: Final = """
+# Which agent answers where, if not the default one; each table has a name of your choice.
+# What is not given matches anything, and of those that match the most specific counts.
+#[bindings.family]
+#agent = "main"
+#channel = "telegram"
+# account = "default"
+# chat = "-1001234567890"
+# sender = "123456789"
+"""
 
 _CHANNELS: Final = """
 # Where people talk to agents: [channels.PLATFORM.NAME] for each account, which
@@ -78,6 +88,7 @@ def text(token: str) -> str:
         _PROVIDERS,
         _AGENTS + "".join(_lines(Agent)),
         _CHANNELS,
+        _BINDINGS,
         *_table(Logging, "logging"),
         *_table(Health, "health"),
         *_table(Reload, "reload"),

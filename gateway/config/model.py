@@ -12,6 +12,7 @@ import attrs
 
 from gateway.config import values
 from gateway.config.agents import Agent, Provider
+from gateway.config.bindings import Binding
 from gateway.config.channels import Channels
 from gateway.config.setting import RESTART, Secret, setting
 
@@ -251,6 +252,9 @@ class Config:
         attrs.Factory(lambda: {"main": Agent()}), "Who answers, by name; the first is the default."
     )
     channels: Channels = setting(attrs.Factory(Channels), "Where people talk to agents.")
+    bindings: Mapping[str, Binding] = setting(
+        attrs.Factory(dict), "Which agent answers where, by a name of your choice."
+    )
     logging: Logging = setting(attrs.Factory(Logging), "What is written down.")
     health: Health = setting(attrs.Factory(Health), "How often the gateway looks at itself.")
     reload: Reload = setting(attrs.Factory(Reload), "What a change of this file does.")

@@ -1,4 +1,4 @@
-"""What single values must look like.  Pure: no name is looked up, nothing connects.
+"""What single values must look like.  No name is looked up in a network, nothing connects.
 
 Each check returns nothing or raises `ValueError` with what was expected.  The messages
 never repeat the value: it may hold a credential.
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
+from zoneinfo import ZoneInfo
 
 PLACES: Final = ("loopback", "lan", "tailnet", "auto")
 """Where to listen, by name.  Source: requirement, `GatewayServerOptions.bind`."""
@@ -21,6 +22,9 @@ GROUP: Final = re.compile(r"[^\x00-\x20\x7f]{1,255}")
 
 _LONGEST_PATTERN: Final = 255
 """Characters of a pattern; a name in a file system has no more."""
+
+_LONGEST_ID: Final = 512
+"""Characters of an id; Matrix's, the longest known, have 255."""
 
 _HOST: Final = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -96,6 +100,23 @@ def check_include(value: str) -> None:
         raise ValueError(expected)
     if "**" in value:
         raise ValueError(f"{expected}; write a pattern for each directory instead of **")
+
+
+def check_id(value: str) -> None:
+    """Accept what a platform may call somebody or something; it is compared as it is."""
+    if not value or value != value.strip() or not value.isprintable():
+        raise ValueError("must be an id: not empty, printable, without spaces around it")
+    if len(value) > _LONGEST_ID:
+        raise ValueError(f"must have at most {_LONGEST_ID} characters")
+
+
+def check_time_zone(value: str) -> None:
+    """Accept a name in the machine's database of time zones; empty is that of the machine."""
+    try:
+        _ = value and ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        # KeyError: there is none; OSError: it is a directory of them.
+        raise ValueError("must be a time zone like Europe/Berlin") from None
 
 
 def is_wide(bind: str) -> bool:

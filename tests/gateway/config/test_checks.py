@@ -179,3 +179,75 @@ class TestStrength:
 
     def test_a_uuid_looks_like_what_it_nearly_is(self):
         assert bits(uuid.uuid4().hex) >= NEEDED
+
+
+# -- agents and bindings ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("zone", ["", "UTC", "Europe/Berlin"])
+def test_a_time_zone_that_the_machine_knows_is_accepted(zone):
+    assert said(f'[agents.main]\ntime_zone = "{zone}"') == []
+
+
+@pytest.mark.parametrize("zone", ["Berlin", "Europe", "../../etc/passwd", "/etc/passwd", "x" * 999])
+def test_any_other_time_zone_is_refused(zone):
+    (issue,) = said(f'[agents.main]\ntime_zone = "{zone}"')
+    assert issue == "agents.main.time_zone: must be a time zone like Europe/Berlin"
+
+
+def test_a_reply_must_fit_into_the_window_beside_a_question():
+    (issue,) = said("[agents.main]\ncontext_tokens = 1024")
+    assert issue == "agents.main.reply_tokens: must be less than context_tokens, which is 1024"
+    assert said("[agents.main]\ncontext_tokens = 1025") == []
+
+
+def test_a_binding_names_an_agent_that_there_is():
+    text = '[agents.family]\n[bindings.b]\nchannel = "irc"\nagent = "famly"'
+    (issue,) = load(f'{text}\n[auth.tokens.default]\ntoken = "{STRONG}"').issues
+    assert (issue.key, issue.message) == ("bindings.b.agent", "must be in [agents]")
+    assert issue.hint == "did you mean 'family'?"
+
+
+def test_without_agents_a_binding_may_name_the_one_that_there_always_is():
+    assert said('[bindings.b]\nchannel = "irc"\nagent = "main"') == []
+
+
+@pytest.mark.parametrize(
+    ("place", "issue", "hint"),
+    [
+        ('channel = "ircc"', "channel: must be a platform", "did you mean 'irc'?"),
+        (
+            'channel = "irc"\naccount = "hme"',
+            "account: must be in [channels.irc]",
+            "did you mean 'home'?",
+        ),
+        (
+            'channel = "signal"\naccount = "home"',
+            "account: must be in [channels.signal]",
+            "there are none",
+        ),
+    ],
+)
+def test_a_binding_to_where_nobody_writes_is_a_mistake(place, issue, hint):
+    home = '[channels.irc.home]\nhost = "irc.example"\nnick = "bot"'
+    text = f'{home}\n[bindings.b]\nagent = "main"\n{place}'
+    (found,) = load(f'{text}\n[auth.tokens.default]\ntoken = "{STRONG}"').issues
+    assert (f"{found.key}: {found.message}", found.hint) == (f"bindings.b.{issue}", hint)
+
+
+@pytest.mark.parametrize("word", ["account", "chat", "sender"])
+def test_an_id_without_its_platform_binds_nothing(word):
+    (issue,) = said(f'[bindings.b]\nagent = "main"\n{word} = "1"')
+    assert issue == "bindings.b.channel: is missing: an id means something only on its platform"
+
+
+@pytest.mark.parametrize("value", ["", " ", "1 ", "\\u202e1", "\\u00001", "x" * 513])
+def test_what_is_no_id_is_refused(value):
+    (issue,) = said(f'[bindings.b]\nagent = "main"\nchannel = "irc"\nsender = "{value}"')
+    assert issue.startswith("bindings.b.sender: must ")
+
+
+def test_two_bindings_for_the_same_place_are_a_mistake():
+    place = 'channel = "irc"\nchat = "#a"'
+    (issue,) = said(f'[bindings.a]\nagent = "main"\n{place}\n[bindings.b]\nagent = "main"\n{place}')
+    assert issue == "bindings.b: is for the same place as bindings.a"
