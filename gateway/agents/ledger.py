@@ -12,6 +12,7 @@ from typing import Any, Final
 import attrs
 
 from gateway.agents.records import (
+    ONCE,
     PENDING,
     Message,
     Session,
@@ -19,6 +20,8 @@ from gateway.agents.records import (
     add_message,
     add_session,
     find_session,
+    has_session,
+    is_once,
     next_turn,
     title_of,
 )
@@ -67,7 +70,7 @@ class Entry:
 
 @attrs.frozen
 class Question:
-    """What begins a run: *new* is the session to make, if there is none yet."""
+    """What begins a run; *new* is whether the session is to be made."""
 
     run_id: str
     session_id: str
@@ -117,7 +120,7 @@ def begin(sql: Connection, question: Question, *, first: bool) -> Entry:
     Raises `NotFoundError` if the session is gone, and `sqlite3.IntegrityError` if the key
     has begun a run meanwhile.
     """
-    if question.new:
+    if question.new and not has_session(sql, question.session_id):
         add_session(sql, _session(question))
     else:
         find_session(sql, question.session_id)
@@ -208,6 +211,18 @@ def finish(sql: Connection, entry: Entry, now: float) -> None:
         ).fetchone()
         answer = Message(0, "assistant", entry.reply, now, state, entry.id)
         add_message(sql, entry.session_id, turn, answer)
+    if is_once(entry.session_id):
+        sweep_once(sql, now)
+
+
+def sweep_once(sql: Connection, now: float) -> None:
+    """Remove sessions for one question whose run is over, and which no key can ask for again."""
+    sql.execute(
+        "DELETE FROM sessions WHERE id GLOB ? AND NOT EXISTS"
+        " (SELECT 1 FROM runs WHERE session_id = sessions.id AND"
+        "  (state IN ('queued', 'running') OR (key NOTNULL AND created > ?)))",
+        (f"{ONCE}-*", now - KEPT),
+    )
 
 
 def _message_state(state: str) -> State:
@@ -241,4 +256,5 @@ def interrupt_dead(sql: Connection, alive: Callable[[], Collection[str]], now: f
     dead = [_entry(row) for row in rows if row[0] not in living]
     for entry in dead:
         finish(sql, interrupted(entry), now)
+    sweep_once(sql, now)
     return len(dead)

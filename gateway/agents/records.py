@@ -77,6 +77,15 @@ class Page:
     older: tuple[int, int] | None
 
 
+ONCE: Final = "once"
+"""Prefix of sessions for one question: not listed, and gone when nobody can ask for it again."""
+
+
+def is_once(session_id: str | None) -> bool:
+    """Return whether a session is for one question only."""
+    return session_id is not None and session_id.startswith(f"{ONCE}-")
+
+
 def new_id(prefix: str) -> str:
     """Return an id nobody can guess: ``run-`` and 96 bits."""
     return f"{prefix}-{secrets.token_hex(12)}"
@@ -101,11 +110,19 @@ def find_session(sql: Connection, session_id: str) -> Session:
     return Session(*row)
 
 
+def has_session(sql: Connection, session_id: str) -> bool:
+    """Return whether there is such a session."""
+    return bool(sql.execute("SELECT 1 FROM sessions WHERE id = ?", (session_id,)).fetchone())
+
+
 def list_sessions(
     sql: Connection, limit: int, before: tuple[float, str] | None, agent_id: str | None
 ) -> list[Session]:
-    """Return up to *limit* sessions, the last used first, those after *before* in that order."""
-    where, values = ["1"], list[Any]()
+    """Return up to *limit* sessions, the last used first, those after *before* in that order.
+
+    Without those for one question.
+    """
+    where, values = [f"id NOT GLOB '{ONCE}-*'"], list[Any]()
     if before is not None:
         where.append("(updated, id) < (?, ?)")
         values += before

@@ -9,7 +9,8 @@ import orjson
 import trio
 
 from gateway.agents.ledger import Entry, Key
-from gateway.agents.providers import Chunk
+from gateway.agents.providers import Chunk, Said
+from gateway.agents.records import is_once
 from gateway.errors import GatewayError, InvalidParamError, UnavailableError
 
 MESSAGE_BYTES: Final = 128 * 1024
@@ -24,7 +25,9 @@ REPLY_BYTES: Final = 256 * 1024
 class Ask:
     """What somebody wants: *message* for an agent, in a session or a new one.
 
-    *principal* and *word* (the idempotency key) make a retry the same run.
+    *principal* and *word* (the idempotency key) make a retry the same run.  With
+    *make_session* the session is made if there is none of that id.  *earlier* is what the
+    model is shown before the session's own messages; it is not kept.
     """
 
     message: str
@@ -32,14 +35,19 @@ class Ask:
     session_id: str | None = None
     principal: str = ""
     word: str | None = None
+    make_session: bool = False
+    earlier: tuple[Said, ...] = ()
 
     @property
     def key(self) -> Key | None:
         """The key, with a digest of what is asked."""
         if self.word is None:
             return None
-        asked = orjson.dumps([self.message, self.agent_id, self.session_id])
-        return Key(self.principal, self.word, hashlib.sha256(asked).digest())
+        # The id of a session for one question is made up anew for every attempt.
+        session_id = None if is_once(self.session_id) else self.session_id
+        asked: list[object] = [self.message, self.agent_id, session_id]
+        asked += [(said.role, said.content) for said in self.earlier]
+        return Key(self.principal, self.word, hashlib.sha256(orjson.dumps(asked)).digest())
 
     def check(self) -> None:
         """Raise `GatewayError` if the message is empty or too long."""
@@ -55,6 +63,8 @@ class Run:
     """A run that goes on, or is over; *entry* is how it stands."""
 
     entry: Entry
+    earlier: tuple[Said, ...] = ()
+    """What the model is shown before the session's own messages."""
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     """Around everything that takes time; its deadline is the agent's."""
     cancelled: bool = attrs.field(default=False, init=False)

@@ -91,7 +91,7 @@ class Runs:
             while True:
                 known = await self._find_keyed(key)
                 if known is not None:
-                    return await self._resume(known)
+                    return await self._resume(known, ask.earlier)
                 # Whoever asked first may have gone while his question was written down.
                 with suppress(IntegrityError):
                     return await self._begin(ask)
@@ -118,36 +118,50 @@ class Runs:
         question = await self._question(ask)
         entry = Entry(question.run_id, question.session_id, question.agent_id, "queued")
         return await self._start(
-            Run(entry), lambda sql, first: ledger.begin(sql, question, first=first)
+            Run(entry, ask.earlier), lambda sql, first: ledger.begin(sql, question, first=first)
         )
 
-    async def _resume(self, entry: Entry) -> Run:
+    async def _resume(self, entry: Entry, earlier: tuple[Said, ...] = ()) -> Run:
         """Return the run of *entry*; take it up again if it came to nothing."""
         if (run := self._live.get(entry.id)) is not None:
             return run
         if entry.state in ledger.FINAL:
             return Run.over(entry)
         self.catalog.find(entry.agent_id)
-        return await self._start(Run(entry), lambda sql, _: ledger.again(sql, entry.id))
+        run = Run(entry, earlier)
+        return await self._start(run, lambda sql, _: ledger.again(sql, entry.id))
 
     async def _question(self, ask: Ask) -> Question:
         """Return what *ask* comes to; raises if there is no such agent or session."""
-        agent_id, session_id = ask.agent_id, ask.session_id
-        if session_id is not None:
-            session = await self.database.read(lambda sql: records.find_session(sql, session_id))
+        session = await self._session(ask)
+        agent_id = ask.agent_id
+        if session is not None:
             if agent_id not in (None, session.agent_id):
                 raise ConflictError(f"the session is with agent {session.agent_id!r}")
             agent_id = session.agent_id
         staff = self.catalog.find(agent_id)
         return Question(
             run_id=records.new_id("run"),
-            session_id=session_id or records.new_id("sess"),
+            session_id=ask.session_id or records.new_id("sess"),
             agent_id=staff.id,
             text=ask.message,
             now=self.now(),
-            new=session_id is None,
+            new=session is None,
             key=ask.key,
         )
+
+    async def _session(self, ask: Ask) -> records.Session | None:
+        """Return the session that *ask* goes on with, `None` if one is to be made."""
+        session_id = ask.session_id
+        if session_id is None:
+            return None
+
+        def work(sql: Connection) -> records.Session | None:
+            if ask.make_session and not records.has_session(sql, session_id):
+                return None
+            return records.find_session(sql, session_id)
+
+        return await self.database.read(work)
 
     async def _start(self, run: Run, begin: Begin) -> Run:
         """Have *run* be a child; return when it is written down."""
@@ -221,7 +235,7 @@ class Runs:
             lambda sql: records.context(sql, run.session_id, run.id, limit)
         )
         messages = tuple(Said(role, content) for role, content in said)
-        return Turn(staff.settings.model, staff.settings.system_prompt, messages)
+        return Turn(staff.settings.model, staff.settings.system_prompt, (*run.earlier, *messages))
 
     # -- the end ----------------------------------------------------------------------
 
