@@ -15,10 +15,10 @@ BUILT_IN: Final = "echo"
 class Provider:
     """Where answers come from."""
 
-    kind: Literal["echo", "openai"] = setting(doc="Which protocol it speaks.")
+    kind: Literal["echo", "openai", "anthropic"] = setting(doc="Which protocol it speaks.")
     base_url: str | None = setting(
         None,
-        "Root of an OpenAI-compatible API, like `http://127.0.0.1:11434/v1`.",
+        "Root of the API, like `http://127.0.0.1:11434/v1`; kind `anthropic` has a default.",
         check=values.check_url,
     )
     api_key: Secret | None = setting(
@@ -32,6 +32,12 @@ class Provider:
     )
     retries: int = setting(
         3, "Further attempts after 429, 5xx or a failed connection.", minimum=0, maximum=20
+    )
+    max_tokens: int = setting(
+        8192,
+        "Only anthropic, which has to be told: the longest answer.",
+        unit="tokens",
+        minimum=1,
     )
     delay: float = setting(
         0.0,

@@ -44,7 +44,8 @@ token = %s
 
 _PROVIDERS: Final = """
 # Where answers come from, by name.  "echo" is always there and repeats what it is told.
-# Any server that speaks OpenAI's protocol will do; this is Ollama on the same machine:
+# Any server that speaks OpenAI's protocol will do, and Anthropic's API with kind =
+# "anthropic" and an api_key alone.  This is Ollama on the same machine:
 #[providers.local]
 #kind = "openai"
 #base_url = "http://127.0.0.1:11434/v1"
@@ -52,6 +53,7 @@ _PROVIDERS: Final = """
 #connect_seconds = 10.0
 #idle_seconds = 60.0
 #retries = 3
+#max_tokens = 8192
 """
 
 _AGENTS: Final = """

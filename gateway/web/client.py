@@ -32,11 +32,13 @@ async def open_client(
     *,
     headers: Mapping[str, str] | None = None,
     seconds: float = 30.0,
+    connect_seconds: float = CONNECT_SECONDS,
     transport: Any = None,
 ) -> AsyncIterator["httpx.AsyncClient"]:
     """Have a client with connections of its own, closed afterwards, also by cancelling.
 
-    *seconds* bounds each read and write; bound a whole exchange by a cancel scope.
+    *seconds* bounds each read and write, *connect_seconds* each attempt to connect; bound
+    a whole exchange by a cancel scope.
     *transport* replaces the network, for tests.
     """
     httpx = await import_httpx()
@@ -44,7 +46,7 @@ async def open_client(
     async with httpx.AsyncClient(
         base_url=base_url,
         headers={"User-Agent": USER_AGENT, **(headers or {})},
-        timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS),
+        timeout=httpx.Timeout(seconds, connect=connect_seconds),
         transport=transport,
         verify=context,
         trust_env=False,

@@ -61,14 +61,17 @@ class Chunk:
 
 @attrs.frozen
 class Answer:
-    """A whole answer; *usage* is what the provider counted, in its words, if it did.
+    """A whole answer; *usage* is what the provider counted, if it did.
 
-    With *calls*, it is no answer yet: the model wants these tools used first.
+    It is in the provider's words and, as far as these are known, in ours: ``inputTokens``
+    and ``outputTokens``.  With *calls*, it is no answer yet: the model wants these tools
+    used first.  *truncated*: it ends in the middle, at the provider's limit of tokens.
     """
 
     text: str
     usage: Mapping[str, object] | None = None
     calls: tuple[ToolCall, ...] = ()
+    truncated: bool = False
 
 
 Emit = Callable[[Chunk], None]

@@ -1,186 +1,126 @@
-"""Any server that speaks OpenAI's chat completions: OpenAI, Ollama, vLLM, OpenRouter ..."""
+"""OpenAI's chat completions, which OpenAI, Ollama, vLLM, OpenRouter ... speak.  Pure.
 
-import random
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+Source: https://platform.openai.com/docs/api-reference/chat/streaming; ``reasoning_content``
+is DeepSeek's, vLLM's and llama.cpp's name for thoughts, ``reasoning`` OpenRouter's and
+Ollama's.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import attrs
 import orjson
-import structlog
-import trio
 
-from gateway.agents.providers import Answer, Emit, Said, Turn
-from gateway.agents.providers.completion import BrokenStreamError, Completion
-from gateway.agents.providers.server import RetryableError, Server, parsed, read
-from gateway.agents.providers.sse import Parser, TooLongError
+from gateway.agents.providers import Answer, Chunk, Said, Tool, ToolCall, Turn
+from gateway.agents.providers.draft import DeclinedError, Draft, dicts, parse, parsed_arguments
+from gateway.agents.providers.history import paired
 from gateway.config.agents import Provider as Settings
-from gateway.errors import GatewayError
-from supervisors import Backoff
 
-if TYPE_CHECKING:
-    import httpx
-
-log = structlog.get_logger(__name__)
-
-EVENT_BYTES: Final = 1024 * 1024
-"""Longest line of a stream: real ones have hundreds of bytes, an endless one must end."""
-
-LIST_BYTES: Final = 4 * 1024 * 1024
-"""Most that is read of a list of models: OpenRouter's, with all there are, has 0.5 MB."""
-
-MODELS: Final = 2000
-"""Most models listed; OpenRouter has 400."""
-
-LIST_SECONDS: Final = 10.0
-"""How long a list of models may take: somebody waits for it."""
-
-RETRY_AFTER: Final = 30.0
-"""Longest ``Retry-After`` that is waited for; beyond, whoever asked is told instead."""
-
-RETRIES: Final = Backoff(first=0.5, factor=2.0, limit=8.0, jitter=0.5)
-"""Waits between attempts; the default of 3 retries takes 3.5 to 5.3 s in all."""
-
-LINGER: Final = 1.0
-"""Seconds for the connection to end by itself after the answer has."""
-
-SUMMARISE: Final = (
-    "Summarise the conversation so far for yourself: facts, decisions, names, preferences and "
-    "open questions. Answer with the summary only."
-)
+DONE: Final = "[DONE]"
+THOUGHTS: Final = ("reasoning_content", "reasoning")
 
 
-@attrs.define(eq=False)
+@attrs.frozen
 class OpenAI:
-    """Asks *server*; *spread* gives the jitter of the waits between attempts, from 0 to 1."""
+    """The dialect; there is no address that all who speak it share."""
 
-    server: Server
-    backoff: Backoff = RETRIES
-    spread: Callable[[], float] = random.random
+    base_url: str | None = attrs.field(default=None, init=False)
+    asking: str = attrs.field(default="/chat/completions", init=False)
+    listing: str = attrs.field(default="/models", init=False)
 
-    @classmethod
-    def of(cls, name: str, settings: Settings) -> "OpenAI":
-        """Return the provider that the configuration calls *name*."""
-        return cls(Server(name, settings))
+    def headers(self, key: str | None) -> Mapping[str, str]:
+        """Return the *key* as a bearer token; many local servers want none."""
+        return {} if key is None else {"Authorization": f"Bearer {key}"}
 
-    async def answer(self, turn: Turn, emit: Emit) -> Answer:
-        """Ask, and pass the answer on as it comes.
+    def request(self, turn: Turn, settings: Settings) -> dict[str, Any]:
+        """Return the body of a request for *turn*; *settings* have nothing to add."""
+        del settings
+        system = [Said("system", turn.system_prompt)] if turn.system_prompt else []
+        body = {
+            "model": turn.model,
+            "messages": [_message(said) for said in (*system, *paired(turn.messages))],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        # An empty list is an error.
+        return body | ({"tools": [_tool(each) for each in turn.tools]} if turn.tools else {})
 
-        Tried again only as long as nothing of an answer has come.
-        """
-        body = orjson.dumps(request(turn))
-        for failures in range(1, self.server.settings.retries + 1):
-            try:
-                return await self._ask(body, emit)
-            except RetryableError as error:
-                wait = self._wait(error, failures)
-                log.info("a provider is asked again", why=error.message, seconds=wait)
-            await trio.sleep(wait)
-        return await self._ask(body, emit)
-
-    async def summary(self, turn: Turn) -> str:
-        """Have the model summarise."""
-        asked = attrs.evolve(turn, messages=(*turn.messages, Said("user", SUMMARISE)))
-        return (await self.answer(asked, lambda _: None)).text
-
-    async def models(self) -> tuple[str, ...]:
-        """Return the ids that the server lists, sorted."""
-        body: bytes | None = None
-        with trio.move_on_after(LIST_SECONDS) as scope:
-            async with self.server.open("GET", "/models") as response:
-                body = await read(response, LIST_BYTES)
-        if scope.cancelled_caught:
-            raise self.server.unavailable(f"did not list its models within {LIST_SECONDS:g} s")
-        listed = parsed(body)
-        entries = listed.get("data") if isinstance(listed, dict) else None
-        if not isinstance(entries, list):
-            raise self.server.unavailable("lists no models at /models: check its base_url")
-        names = {str(each["id"]) for each in entries if isinstance(each, dict) and "id" in each}
-        return tuple(sorted(names)[:MODELS])
-
-    def _wait(self, error: RetryableError, failures: int) -> float:
-        """Return the seconds until the next attempt; raises *error* if they are too many."""
-        if error.after is not None and error.after > RETRY_AFTER:
-            raise error
-        return max(error.after or 0.0, self.backoff.delay(failures, self.spread()))
-
-    async def _ask(self, body: bytes, emit: Emit) -> Answer:
-        async with self.server.open("POST", "/chat/completions", body) as response:
-            stream = Stream(emit, self.server.settings.idle_seconds)
-            await stream.read(response)
-        if stream.failure is not None:
-            raise stream.failure
-        if stream.problem is not None:
-            raise self.server.unavailable(stream.problem)
-        return stream.completion.answer()
+    def reply(self) -> "Completion":
+        """Return what understands the response."""
+        return Completion()
 
 
 @attrs.define(eq=False)
-class Stream:
-    """One streamed response.  *silence*, in seconds, is the longest between two lines.
+class Completion:
+    """One answer as it grows."""
 
-    What is wrong is kept, not raised, while httpx's generators are on their way: only a
-    cancellation unwinds all of them in this task.
-    """
+    done: bool = attrs.field(default=False, init=False)
+    """Whether the server has said that this is all."""
+    _draft: Draft = attrs.field(factory=Draft, init=False)
 
-    emit: Emit
-    silence: float
-    completion: Completion = attrs.field(factory=Completion, init=False)
-    failure: GatewayError | None = attrs.field(default=None, init=False)
-    """What *emit* has raised: nobody wants the rest."""
-    _parser: Parser = attrs.field(factory=lambda: Parser(EVENT_BYTES), init=False)
-    _problem: str | None = attrs.field(default=None, init=False)
+    def answer(self) -> Answer:
+        """Return the whole; raises `BrokenStreamError`."""
+        return self._draft.answer()
 
-    @property
-    def problem(self) -> str | None:
-        """What is wrong with the response, as the end of a sentence."""
-        if self._problem is None and not self.completion.done:
-            return "ended its answer without saying that it is complete"
-        return self._problem
-
-    @property
-    def _over(self) -> bool:
-        return self._problem is not None or self.failure is not None or self.completion.done
-
-    async def read(self, response: "httpx.Response") -> None:
-        """Read to the end, or until there is no use in it."""
-        with trio.CancelScope(deadline=trio.current_time() + self.silence) as scope:
-            async for received in response.aiter_raw():
-                self._take(received, scope)
-        if scope.cancelled_caught and self._problem is None and self.failure is None:
-            self._problem = None if self.completion.done else self._silent()
-
-    def _silent(self) -> str:
-        return f"said nothing for {self.silence:g} s (idle_seconds)"
-
-    def _take(self, received: bytes, scope: trio.CancelScope) -> None:
-        if self._over:
+    def take(self, event: str) -> Iterator[Chunk]:
+        """Yield what is new in *event*; raises `BrokenStreamError`."""
+        if event == DONE:
+            self.done = True
             return
-        lines = self._parser.lines
-        try:
-            for event in self._parser.feed(received):
-                for chunk in self.completion.take(event):
-                    self.emit(chunk)
-        except (TooLongError, BrokenStreamError) as error:
-            self._problem = str(error)
-            scope.cancel()
-        except GatewayError as error:
-            self.failure = error
-            scope.cancel()
-        # A line, not a byte, is a sign of life: one byte a second is none.
-        if self.completion.done:
-            scope.deadline = trio.current_time() + LINGER
-        elif self._parser.lines > lines:
-            scope.deadline = trio.current_time() + self.silence
+        message = parse(event)
+        self._draft.count(
+            message.get("usage"), read=("prompt_tokens",), written="completion_tokens"
+        )
+        for choice in dicts(message.get("choices")):
+            yield from self._take_choice(choice)
+
+    def _take_choice(self, choice: Mapping[str, Any]) -> Iterator[Chunk]:
+        if isinstance(delta := choice.get("delta"), dict):
+            for text in filter(None, map(delta.get, THOUGHTS)):
+                yield from self._draft.think(text)
+                break
+            yield from self._draft.say(delta.get("content"))
+            for call in dicts(delta.get("tool_calls")):
+                self._take_call(call)
+        match choice.get("finish_reason"):
+            case "length":
+                self._draft.truncated = True
+            case "content_filter":
+                raise DeclinedError("declined to answer (content_filter)")
+
+    def _take_call(self, call: Mapping[str, Any]) -> None:
+        place, wanted = call.get("index"), call.get("function")
+        wanted = wanted if isinstance(wanted, dict) else {}
+        self._draft.call(place, call.get("id"), wanted.get("name"))
+        self._draft.argue(place, wanted.get("arguments"))
 
 
-def request(turn: Turn) -> dict[str, Any]:
-    """Return the body of a request for *turn*."""
-    system = [Said("system", turn.system_prompt)] if turn.system_prompt else []
+def _message(said: Said) -> dict[str, Any]:
+    if said.role == "tool":
+        return {"role": "tool", "tool_call_id": said.call_id, "content": said.content}
+    if said.calls:
+        # Without text it is null: some servers take an empty one for the answer.
+        content, calls = said.content or None, [_call(each) for each in said.calls]
+        return {"role": said.role, "content": content, "tool_calls": calls}
+    return {"role": said.role, "content": said.content}
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    arguments = call.arguments
+    if parsed_arguments(arguments) is None:
+        # Servers that put it into a template parse it, and refuse the whole conversation.
+        arguments = orjson.dumps({"invalid_json": arguments}).decode()
     return {
-        "model": turn.model,
-        "messages": [
-            {"role": said.role, "content": said.content} for said in (*system, *turn.messages)
-        ],
-        "stream": True,
-        "stream_options": {"include_usage": True},
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": arguments},
     }
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    function = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": dict(tool.parameters),
+    }
+    return {"type": "function", "function": function}

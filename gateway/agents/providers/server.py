@@ -1,8 +1,6 @@
 """Requests to a provider's HTTP API, with every failure as a sentence that says what to do."""
 
-import importlib
-import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -10,18 +8,27 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import attrs
-import orjson
-import trio
 
-from gateway.agents.providers.completion import error_in
+from gateway.agents.providers.dialect import Dialect
+from gateway.agents.providers.draft import error_in
 from gateway.config.agents import Provider as Settings
 from gateway.errors import UnavailableError
+from gateway.web.client import import_httpx, open_client, read
 
 if TYPE_CHECKING:
     import httpx
 
 ERROR_BYTES: Final = 64 * 1024
 """Most that is read of an error; a page of HTML may come instead of JSON."""
+
+LONGEST_WAIT: Final = 24 * 3600.0
+"""Most seconds of a ``Retry-After`` that are believed: some servers send infinity."""
+
+PASSING: Final = frozenset({408, 409})
+"""What else than 429 and 5xx passes.  Source: the official clients try these again."""
+
+WRONG: Final = frozenset({400, 413, 422})
+"""What a request itself is at fault for: too long, or not what the API knows."""
 
 HEADERS: Final = {
     "Content-Type": "application/json",
@@ -39,18 +46,17 @@ class RetryableError(UnavailableError):
         self.after = after
 
 
-async def _import_httpx() -> Any:
-    # Some 100 ms: too long at start for who does not need it, too long for the event loop.
-    return await trio.to_thread.run_sync(importlib.import_module, "httpx")
+class RejectedError(UnavailableError):
+    """The request itself is at fault, or what it asks for: nobody else need be asked."""
 
 
-@attrs.define(eq=False)
+@attrs.frozen(eq=False)
 class Server:
     """The server of *settings*, which the configuration calls *name*."""
 
     name: str
     settings: Settings
-    _tls: ssl.SSLContext | bool = attrs.field(default=False, init=False)
+    dialect: Dialect
 
     @asynccontextmanager
     async def open(
@@ -58,23 +64,25 @@ class Server:
     ) -> AsyncIterator["httpx.Response"]:
         """Have the response to a request, its body unread; closed afterwards, also by cancelling.
 
-        Raises `RetryableError` before the body if it has not been tried in vain, and
-        `UnavailableError`.  Failures while the body is read are `UnavailableError` as well.
+        Raises before the body `RetryableError` if it has not been tried in vain, and
+        `RejectedError`; always `UnavailableError`, also while the body is read.
         """
-        httpx = await _import_httpx()
+        url, settings = self._url(path), self.settings
+        httpx = await import_httpx()
         opened = False
         try:
-            async with httpx.AsyncClient(
-                timeout=self._timeout(httpx), verify=await self._verify(httpx)
-            ) as client:
-                request = client.stream(
-                    method, self._url(path), content=content, headers=self._headers()
-                )
-                async with request as response:
-                    if response.status_code != httpx.codes.OK:
-                        raise await self._refused(response)
-                    opened = True
-                    yield response
+            async with (
+                open_client(
+                    headers=self._headers(),
+                    seconds=settings.idle_seconds,
+                    connect_seconds=settings.connect_seconds,
+                ) as client,
+                client.stream(method, url, content=content) as response,
+            ):
+                if response.status_code != httpx.codes.OK:
+                    raise await self._refused(response)
+                opened = True
+                yield response
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._failed(httpx, error, opened=opened) from error
 
@@ -82,26 +90,28 @@ class Server:
         """Return an error that names the provider."""
         return UnavailableError(f"provider {self.name!r} {self._without_key(message)}")
 
+    def retryable(self, message: str, after: float | None = None) -> RetryableError:
+        """Return an error that names the provider and passes, maybe *after* some seconds."""
+        return RetryableError(self.unavailable(message).message, after)
+
+    def rejected(self, message: str) -> RejectedError:
+        """Return an error that names the provider, which is not at fault."""
+        return RejectedError(self.unavailable(message).message)
+
     # -- the request ------------------------------------------------------------------
 
+    @property
+    def _base_url(self) -> str:
+        return self.settings.base_url or self.dialect.base_url or ""
+
     def _url(self, path: str) -> str:
-        if self.settings.base_url is None:
+        if not self._base_url:
             raise self.unavailable(f"has no address: set providers.{self.name}.base_url")
-        return self.settings.base_url.rstrip("/") + path
+        return self._base_url.rstrip("/") + path
 
-    def _headers(self) -> dict[str, str]:
+    def _headers(self) -> Mapping[str, str]:
         key = self.settings.api_key
-        return HEADERS | ({"Authorization": f"Bearer {key.value}"} if key else {})
-
-    def _timeout(self, httpx: Any) -> Any:
-        limits = self.settings
-        return httpx.Timeout(limits.idle_seconds, connect=limits.connect_seconds)
-
-    async def _verify(self, httpx: Any) -> ssl.SSLContext | bool:
-        """Return how certificates are checked; reading all roots takes a while, so once."""
-        if not self._tls and (self.settings.base_url or "").startswith("https:"):
-            self._tls = await trio.to_thread.run_sync(httpx.create_ssl_context)
-        return self._tls
+        return {**HEADERS, **self.dialect.headers(key.value if key else None)}
 
     # -- what may go wrong ------------------------------------------------------------
 
@@ -116,34 +126,40 @@ class Server:
         if isinstance(error, httpx.TransportError) and not isinstance(
             error, httpx.UnsupportedProtocol
         ):
-            return self._retryable(f"cannot be reached at {self._shown_url()}: {reason}")
+            return self.retryable(f"cannot be reached at {self._shown_url()}: {reason}")
         return self.unavailable(f"has no usable base_url, {self._shown_url()}: {reason}")
 
     async def _refused(self, response: "httpx.Response") -> UnavailableError:
         """Return what to say of a response that is none."""
-        status, name = response.status_code, self.name
+        status = response.status_code
         said = error_in(await read(response, ERROR_BYTES) or b"")
         why = f"HTTP {status}: {said}" if said else f"HTTP {status}"
         if status == 429:
-            return self._retryable(f"wants us to slow down ({why})", retry_after(response))
-        if status >= 500:
-            return self._retryable(f"is in trouble ({why})", retry_after(response))
-        if status in (401, 403):
-            what = "refused its key" if self.settings.api_key else "wants a key"
-            return self.unavailable(f"{what} ({why}): set providers.{name}.api_key")
-        if status == 404:
-            return self.unavailable(
-                f"does not know that ({why}): check providers.{name}.base_url and the agent's model"
-            )
-        return self.unavailable(f"refused the request ({why})")
+            return self.retryable(f"wants us to slow down ({why})", retry_after(response))
+        if status >= 500 or status in PASSING:
+            return self.retryable(f"is in trouble ({why})", retry_after(response))
+        if status in WRONG:
+            return self.rejected(f"refused the request ({why})")
+        return self.unavailable(self._advice(status, why))
 
-    def _retryable(self, message: str, after: float | None = None) -> RetryableError:
-        return RetryableError(self.unavailable(message).message, after)
+    def _advice(self, status: int, why: str) -> str:
+        """Return what to do about a *status* that somebody has to do something about."""
+        name = self.name
+        match status:
+            case 401 | 403:
+                what = "refused its key" if self.settings.api_key else "wants a key"
+                return f"{what} ({why}): set providers.{name}.api_key"
+            case 402:
+                return f"wants to be paid ({why})"
+            case 404:
+                where = f"check providers.{name}.base_url and the agent's model"
+                return f"does not know that ({why}): {where}"
+        return f"refused the request ({why})"
 
     def _shown_url(self) -> str:
         """Return the address without what may be secret in it."""
         try:
-            parts = urlsplit(self.settings.base_url or "")
+            parts = urlsplit(self._base_url)
         except ValueError:
             return "which is no address"
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
@@ -154,34 +170,15 @@ class Server:
         return text.replace(key.value, "***") if key and key.value else text
 
 
-async def read(response: "httpx.Response", limit: int) -> bytes | None:
-    """Return the whole body, or `None` if it has more than *limit* bytes."""
-    body = bytearray()
-    with trio.CancelScope() as enough:
-        async for received in response.aiter_raw():
-            body += received
-            if len(body) > limit:
-                # Not by leaving the loop: httpx's generators would stay behind, half way.
-                enough.cancel()
-    return None if len(body) > limit else bytes(body)
-
-
-def parsed(body: bytes | None) -> Any:
-    """Return the JSON in *body*; `None` if it is none."""
-    try:
-        return orjson.loads(body or b"")
-    except orjson.JSONDecodeError:
-        return None
-
-
 def retry_after(response: "httpx.Response") -> float | None:
     """Return the seconds of ``Retry-After``, which may be a number or a date."""
     value = response.headers.get("retry-after", "")
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None
+        try:
+            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError):
+            return None
+    # In this order, what is no number at all becomes 0.
+    return min(LONGEST_WAIT, max(0.0, seconds))

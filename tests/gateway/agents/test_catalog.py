@@ -4,7 +4,7 @@ import pytest
 
 from gateway.agents.catalog import Catalog
 from gateway.agents.providers.echo import Echo
-from gateway.agents.providers.openai import OpenAI
+from gateway.agents.providers.remote import Remote
 from gateway.config.agents import Agent, Provider
 from gateway.config.model import Config
 from gateway.config.setting import Secret
@@ -43,7 +43,7 @@ def test_whoever_names_nobody_gets_the_first():
     catalog = Catalog.of(CONFIG)
     assert catalog.find(None).id == "home"
     assert catalog.find(None).provider == Echo(1.0)
-    assert isinstance(catalog.find("work").provider, OpenAI)
+    assert isinstance(catalog.find("work").provider, Remote)
 
 
 def test_a_name_that_is_nearly_right_is_guessed():

@@ -1,73 +1,32 @@
-"""Answers from a server over real sockets, and everything that servers do instead."""
+"""OpenAI's chat completions: what is asked, and what is understood."""
 
+import fake_openai
 import pytest
 import trio
-from fake_openai import (
-    breaks_off,
-    chunk,
-    drips,
-    endless_line,
-    event,
-    hangs,
-    hangs_up,
-    raw,
-    refuses,
-    says,
-    serving,
-)
+from asking import KEY, TURN, ask, complaint, provider
+from fake_openai import DONE, STOP, call, chunk, event, says, serving
+from far_server import raw
 
-from gateway.agents.providers import Said, Turn, openai
-from gateway.agents.providers.openai import OpenAI
-from gateway.agents.providers.server import RetryableError, Server
-from gateway.config.agents import Provider as Settings
-from gateway.config.setting import Secret
-from gateway.errors import GatewayError, UnavailableError
-from supervisors import Backoff
+from gateway.agents.providers import Said, Tool, ToolCall, Turn
+from gateway.agents.providers.draft import ARGUMENT_BYTES, CALLS
+from gateway.errors import UnavailableError
 
-KEY = "sk-very-secret-key"
-AT_ONCE = Backoff(first=0.0)
-TURN = Turn("small", "Be brief.", (Said("user", "hi"),))
-
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-def provider(base_url, **settings):
-    settings = {"retries": 0, "api_key": Secret(KEY)} | settings
-    return OpenAI(Server("far", Settings("openai", base_url, **settings)), AT_ONCE)
-
-
-async def ask(fake, turn=TURN, **settings):
-    """Return the answer and the chunks that came before."""
-    chunks = []
-    answer = await provider(fake.url, **settings).answer(turn, chunks.append)
-    return answer, chunks
-
-
-async def complaint(fake, **settings):
-    """Return the message of the error that asking raises; never with the key in it."""
-    with pytest.raises(UnavailableError) as caught:
-        await ask(fake, **settings)
-    assert caught.value.message.startswith("provider 'far'")
-    assert KEY not in caught.value.message
-    return caught.value.message
+LOOK = Tool("look", "Looks.", {"type": "object", "properties": {"at": {"type": "string"}}})
 
 
 async def test_an_answer_comes_in_pieces_and_is_counted():
     async with serving() as fake:
-        answer, chunks = await ask(fake)
+        answer, chunks = await ask(fake_openai, fake)
     assert answer.text == "Hello, world"
     assert answer.usage == {"total_tokens": 7}
-    assert [(each.kind, each.text) for each in chunks] == [
+    assert chunks == [
         ("delta", "Hello"), ("delta", ", "), ("delta", "world"),
     ]  # fmt: skip
 
 
 async def test_what_is_asked_is_what_the_api_wants():
     async with serving() as fake:
-        await ask(fake)
+        await ask(fake_openai, fake)
         [seen] = fake.seen
     assert (seen.method, seen.path) == ("POST", "/v1/chat/completions")
     assert seen.headers["authorization"] == f"Bearer {KEY}"
@@ -84,131 +43,17 @@ async def test_what_is_asked_is_what_the_api_wants():
 
 async def test_without_a_key_nothing_is_sent_in_its_place():
     async with serving() as fake:
-        await ask(fake, api_key=None)
+        await ask(fake_openai, fake, api_key=None)
         assert "authorization" not in fake.seen[0].headers
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
 async def test_thoughts_are_told_apart_from_the_answer(field):
-    parts = (event(chunk(**{field: "hmm"})), event(chunk(content="yes")), b"data: [DONE]\n\n")
+    parts = (event(chunk(**{field: "hmm"})), event(chunk(content="yes")), DONE)
     async with serving(raw(*parts)) as fake:
-        answer, chunks = await ask(fake)
+        answer, chunks = await ask(fake_openai, fake)
     assert answer.text == "yes"
-    assert [(each.kind, each.text) for each in chunks] == [("thinking", "hmm"), ("delta", "yes")]
-
-
-async def test_characters_that_arrive_in_halves_are_whole():
-    stream = event(chunk(content="Grüße 👋")).replace(b"\\u00fc", "ü".encode())
-    parts = [stream[at : at + 1] for at in range(len(stream))]
-    async with serving(raw(b": a comment\r\n\r\n", *parts, b"data: [DONE]\n\n")) as fake:
-        answer, _ = await ask(fake)
-    assert answer.text == "Grüße 👋"
-
-
-@pytest.mark.parametrize("status", [429, 500, 502, 503])
-async def test_a_server_in_trouble_is_asked_again(status):
-    async with serving(refuses(status, {"error": {"message": "later"}})) as fake:
-        answer, _ = await ask(fake, retries=1)
-        assert answer.text == "Hello, world"
-        assert len(fake.seen) == 2
-
-
-async def test_a_server_that_hangs_up_is_asked_again():
-    async with serving(hangs_up) as fake:
-        answer, _ = await ask(fake, retries=1)
-        assert answer.text == "Hello, world"
-
-
-async def test_it_is_not_asked_again_for_ever():
-    async with serving(*[refuses(500, b"<html>")] * 9) as fake:
-        assert "is in trouble (HTTP 500)" in await complaint(fake, retries=2)
-        assert len(fake.seen) == 3
-
-
-async def test_an_answer_that_breaks_off_is_not_begun_again():
-    async with serving(breaks_off) as fake:
-        assert "broke off" in await complaint(fake, retries=3)
-        assert len(fake.seen) == 1
-
-
-async def test_the_time_that_a_server_asks_for_is_respected_up_to_a_point():
-    asking = OpenAI(Server("far", Settings("openai", "http://x")), AT_ONCE)
-    assert asking._wait(RetryableError("", 7.0), 1) == 7.0
-    assert asking._wait(RetryableError(""), 1) == 0.0
-    with pytest.raises(RetryableError) as caught:
-        asking._wait(RetryableError("", 3600.0), 1)
-    assert caught.value.data == {"retryAfterMs": 3_600_000}
-
-
-@pytest.mark.parametrize("value", ["99999", "Fri, 31 Dec 2999 23:59:59 GMT"])
-async def test_told_to_wait_for_long_it_gives_up_at_once(value):
-    async with serving(refuses(429, {"error": "slow down"}, [("retry-after", value)])) as fake:
-        assert "slow down" in await complaint(fake, retries=3)
-        assert len(fake.seen) == 1
-
-
-@pytest.mark.parametrize("value", ["0", "soon", "-5", "Thu, 01 Jan 1970 00:00:00 GMT"])
-async def test_other_things_that_servers_say_of_when_are_no_problem(value):
-    async with serving(refuses(429, {}, [("retry-after", value)])) as fake:
-        answer, _ = await ask(fake, retries=1)
-        assert answer.text == "Hello, world"
-
-
-@pytest.mark.parametrize(
-    ("status", "said", "expected"),
-    [
-        (401, {"error": {"message": f"Wrong key: {KEY}"}}, "set providers.far.api_key"),
-        (403, {"detail": "no"}, "refused its key (HTTP 403: no): set providers.far.api_key"),
-        (404, {"error": {"message": "no such model"}}, "no such model): check providers.far."),
-        (400, {"message": "context too long"}, "refused the request (HTTP 400: context too long)"),
-        (307, b"", "refused the request (HTTP 307)"),
-        (418, b"[1]", "refused the request (HTTP 418)"),
-        (400, {"error": {"message": "x\n" * 9999}}, "…"),
-        (400, b"x" * 200_000, "refused the request (HTTP 400)"),
-    ],
-)  # fmt: skip
-async def test_a_refusal_says_what_to_do(status, said, expected):
-    async with serving(refuses(status, said)) as fake:
-        message = await complaint(fake, retries=3)
-        assert expected in message
-        assert len(message) < 500
-        assert len(fake.seen) == 1
-
-
-async def test_a_missing_key_is_asked_for():
-    async with serving(refuses(401, {})) as fake:
-        assert "wants a key" in await complaint(fake, api_key=None)
-
-
-async def test_a_server_that_is_not_there_is_named_without_what_is_secret():
-    with pytest.raises(UnavailableError) as caught:
-        await provider(f"http://user:{KEY}@127.0.0.1:9/v1").answer(TURN, print)
-    assert "cannot be reached at http://127.0.0.1:9/v1" in caught.value.message
-    assert KEY not in caught.value.message
-
-
-@pytest.mark.parametrize("url", [None, "ftp://127.0.0.1/", "http://[::1", "nonsense"])
-async def test_an_address_that_is_none_is_said_to_be(url):
-    with pytest.raises(UnavailableError, match="base_url"):
-        await provider(url).answer(TURN, print)
-
-
-@pytest.mark.parametrize(
-    ("stream", "expected"),
-    [
-        ([event(chunk(content="half"))], "without saying that it is complete"),
-        ([], "without saying that it is complete"),
-        ([b"data: {no json\n\n"], "not JSON"),
-        ([b"data: [1]\n\n"], "no object"),
-        ([event({"error": {"message": "the model has crashed"}})], "the model has crashed"),
-        ([event({"error": "plain words"})], "plain words"),
-        ([event({"error": {"code": 500}})], "500"),
-        ([b"data: " + b"x" * 600_000 + b"\n"] * 2, "more than"),
-    ],
-)
-async def test_a_stream_that_is_wrong_is_an_error(stream, expected):
-    async with serving(raw(*stream)) as fake:
-        assert expected in await complaint(fake)
+    assert chunks == [("thinking", "hmm"), ("delta", "yes")]
 
 
 @pytest.mark.parametrize(
@@ -224,102 +69,143 @@ async def test_a_stream_that_is_wrong_is_an_error(stream, expected):
     ],
 )
 async def test_what_is_odd_but_harmless_is_passed_over(odd):
-    parts = (event(odd), event(chunk(content="fine")), b"data: [DONE]\n\n")
+    parts = (event(odd), event(chunk(content="fine")), DONE)
     async with serving(raw(*parts)) as fake:
-        answer, _ = await ask(fake)
+        answer, _ = await ask(fake_openai, fake)
     assert answer.text == "fine"
 
 
-async def test_an_endless_line_ends():
-    async with serving(endless_line) as fake:
-        assert "more than" in await complaint(fake)
+async def test_without_an_address_it_says_what_to_set():
+    with pytest.raises(UnavailableError, match=r"set providers\.far\.base_url"):
+        await provider(fake_openai.DIALECT, None).answer(TURN, print)
 
 
-@pytest.mark.parametrize("plan", [hangs, drips(b"x", 0.02), drips(b"", 0.02)])
-async def test_a_server_that_says_nothing_is_given_up(plan):
-    async with serving(plan) as fake:
-        assert "said nothing for 0.2 s" in await complaint(fake, idle_seconds=0.2)
+async def test_what_is_counted_is_said_in_our_words_as_well():
+    usage = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
+    async with serving(says("x", usage=usage)) as fake:
+        answer, _ = await ask(fake_openai, fake)
+    assert answer.usage == usage | {"inputTokens": 5, "outputTokens": 7}
 
 
-async def test_comments_are_signs_of_life():
-    async def slow(exchange):
-        await exchange.head()
-        for _ in range(10):
-            await exchange.write(b": processing\n\n")
-            await trio.sleep(0.05)
-        await exchange.write(event(chunk(content="there")) + b"data: [DONE]\n\n")
-        await exchange.end()
-
-    async with serving(slow) as fake:
-        answer, _ = await ask(fake, idle_seconds=0.4)
-    assert answer.text == "there"
+async def test_an_account_that_is_too_long_is_not_kept():
+    async with serving(says("x", usage={"prompt_tokens": 5, "story": "x" * 5000})) as fake:
+        answer, _ = await ask(fake_openai, fake)
+    assert answer.usage is None
 
 
-async def test_a_server_that_does_not_hang_up_after_the_answer_is_left(monkeypatch):
-    monkeypatch.setattr(openai, "LINGER", 0.05)
-
-    async def clings(exchange):
-        await exchange.head()
-        await exchange.write(event(chunk(content="there")) + b"data: [DONE]\n\n")
-        await exchange.gone()
-
-    async with serving(clings) as fake:
-        answer, _ = await ask(fake)
-        assert answer.text == "there"
-
-
-async def test_cancelling_closes_the_connection():
-    async with serving(hangs) as fake, trio.open_nursery() as nursery:
-        nursery.start_soon(ask, fake)
-        while not fake.seen:  # noqa: ASYNC110  there is no event for this in a foreign task
-            await trio.sleep(0.005)
-        assert fake.open == 1
-        nursery.cancel_scope.cancel()
-        with trio.CancelScope(deadline=trio.current_time() + 5, shield=True):
-            await fake.closed.wait()
-        assert fake.open == 0
-
-
-async def test_whoever_does_not_want_more_ends_the_stream():
-    def full(chunk):
-        raise GatewayError("too-large", "enough")
-
-    async with serving(says("a", "b")) as fake:
-        with pytest.raises(GatewayError, match="enough"):
-            await provider(fake.url).answer(TURN, full)
-
-
-async def test_models_are_listed_in_order():
+async def test_tools_are_offered_and_what_came_of_them_is_told():
+    used = Said("assistant", "", (ToolCall("c1", "look", '{"at": "x"}'), ToolCall("c2", "l", "{")))
+    told = (Said("tool", "a cat", call_id="c1"), Said("tool", "bad", call_id="c2"))
+    turn = Turn("small", "", (Said("user", "what is it?"), used, *told), (LOOK,))
     async with serving() as fake:
-        assert await provider(fake.url).models() == ("large", "small")
+        await ask(fake_openai, fake, turn)
+        asked = fake.seen[0].json
+    function = {"name": "look", "description": "Looks.", "parameters": dict(LOOK.parameters)}
+    assert asked["tools"] == [{"type": "function", "function": function}]
+    [_, calling, *results] = asked["messages"]
+    assert calling["content"] is None
+    assert [each["function"] for each in calling["tool_calls"]] == [
+        {"name": "look", "arguments": '{"at": "x"}'},
+        {"name": "l", "arguments": '{"invalid_json":"{"}'},
+    ]
+    assert results == [
+        {"role": "tool", "tool_call_id": "c1", "content": "a cat"},
+        {"role": "tool", "tool_call_id": "c2", "content": "bad"},
+    ]
+
+
+FRAGMENTS = (
+    call(0, "c1", "look", ""),
+    call(0, arguments='{"at":'),
+    call(1, "c2", "wait", "{}"),
+    call(0, arguments=' "x"}'),
+)
 
 
 @pytest.mark.parametrize(
-    ("plan", "expected"),
+    "fragments",
     [
-        (refuses(401, {}), "api_key"),
-        (refuses(200, b"<html>"), "lists no models"),
-        (refuses(200, [1]), "lists no models"),
-        (refuses(200, {"data": "x"}), "lists no models"),
-        (endless_line, "lists no models"),
+        FRAGMENTS,
+        # Out of order: the second call first, arguments before their name.
+        (call(1, arguments="{"), FRAGMENTS[1], call(1, "c2", "wait", "}"), FRAGMENTS[3],
+         FRAGMENTS[0]),
+        # Without places, and each call whole.
+        (call(None, "c1", "look", '{"at": "x"}'), call(None, "c2", "wait", "{}")),
+        # Everything in one place.
+        (call(0, "c1", "look", '{"at": "x"}'), call(0, "c2", "wait", "{}")),
+        # Said again in each fragment.
+        (call(0, "c1", "look", '{"at":'), call(0, "c1", "look", ' "x"}'), call(1, "c2", "wait")),
+    ],
+)  # fmt: skip
+async def test_tool_calls_are_put_together_from_their_fragments(fragments):
+    async with serving(says("Let me see.", calls=fragments)) as fake:
+        answer, chunks = await ask(fake_openai, fake)
+    assert answer.text == "Let me see."
+    assert [(each.id, each.name) for each in answer.calls] == [("c1", "look"), ("c2", "wait")]
+    assert [each.arguments.replace(" ", "") for each in answer.calls] == ['{"at":"x"}', "{}"]
+    assert chunks == [("delta", "Let me see.")]
+
+
+async def test_a_call_without_an_id_gets_one():
+    async with serving(says(calls=[call(0, name="look"), call(1, name="look")])) as fake:
+        answer, _ = await ask(fake_openai, fake)
+    assert [each.id for each in answer.calls] == ["call_0", "call_1"]
+
+
+@pytest.mark.parametrize(
+    ("fragments", "expected"),
+    [
+        ([call(0, "c1", arguments="{}")], "without saying which"),
+        ([call(5, arguments="{}")], "without saying which"),
+        ([call(n, f"c{n}", "look") for n in range(CALLS + 1)], f"more than {CALLS} tools"),
+        ([call(0, "c", "look", "x" * 90_000)] * 3, f"more than {ARGUMENT_BYTES} bytes"),
+        ([call(0, "c", "x" * 300)], "a name of more than"),
+        ([call(0, "c", "look"), call(1, "c", "look")], "under one id"),
     ],
 )
-async def test_models_that_cannot_be_listed_are_an_error(plan, expected):
-    async with serving(plan) as fake:
-        with pytest.raises(UnavailableError, match=expected):
-            await provider(fake.url).models()
+async def test_tool_calls_that_cannot_be_used_are_an_error(fragments, expected):
+    async with serving(says(calls=fragments)) as fake:
+        assert expected in await complaint(fake_openai, fake)
 
 
-async def test_a_list_of_models_that_does_not_come_is_given_up(monkeypatch):
-    monkeypatch.setattr(openai, "LIST_SECONDS", 0.1)
-    async with serving(hangs) as fake:
-        with pytest.raises(UnavailableError, match=r"within 0\.1 s"):
-            await provider(fake.url).models()
+async def test_a_call_that_reaches_the_limit_of_tokens_is_an_error():
+    half = event(chunk(tool_calls=[call(0, "c1", "look", '{"at": "x')]))
+    async with serving(raw(half, fake_openai.CUT)) as fake:
+        assert "limit of tokens" in await complaint(fake_openai, fake)
 
 
-async def test_a_summary_is_asked_for_in_the_same_way():
-    async with serving(says("They said hi.")) as fake:
-        assert await provider(fake.url).summary(TURN) == "They said hi."
-        asked = fake.seen[0].json["messages"]
-    assert [each["role"] for each in asked] == ["system", "user", "user"]
-    assert "Summarise" in asked[-1]["content"]
+@pytest.mark.parametrize("odd", [None, 5, [None], [{}], [{"function": 5}], [{"index": "x"}]])
+async def test_tool_calls_in_no_known_shape_are_no_crash(odd):
+    async with serving(raw(event(chunk(tool_calls=odd)), STOP)) as fake:
+        try:
+            answer, _ = await ask(fake_openai, fake)
+        except UnavailableError as error:
+            assert "without saying which" in error.message  # noqa: PT017  either will do
+        else:
+            assert answer.calls == ()
+
+
+async def test_the_official_client_understands_the_fake():
+    openai = await trio.to_thread.run_sync(__import__, "openai")
+
+    def use(url):
+        with openai.OpenAI(
+            api_key="k", base_url=url, http_client=openai.DefaultHttpxClient(trust_env=False)
+        ) as client:
+            names = sorted(each.id for each in client.models.list())
+            stream = client.chat.completions.stream(
+                model="small", messages=[{"role": "user", "content": "hi"}]
+            )
+            with stream as events:
+                return names, events.get_final_completion()
+
+    async with serving() as fake:
+        fake.plans += [fake.usual, says("Let me see.", calls=FRAGMENTS)]
+        names, completion = await trio.to_thread.run_sync(use, fake.url)
+    assert names == ["large", "small"]
+    [choice] = completion.choices
+    assert (choice.message.content, choice.finish_reason) == ("Let me see.", "tool_calls")
+    assert [
+        (each.id, each.function.name, each.function.arguments)
+        for each in choice.message.tool_calls
+    ] == [("c1", "look", '{"at": "x"}'), ("c2", "wait", "{}")]  # fmt: skip
