@@ -20,6 +20,7 @@ from gateway.agents.catalog import Catalog
 from gateway.agents.lanes import Lanes
 from gateway.agents.runs import Report, Runs
 from gateway.agents.sessions import Sessions
+from gateway.agents.tools.built_in import make_toolbox
 from gateway.announcer import TICK, Announcer
 from gateway.bus import Bus
 from gateway.config.file import ConfigFile
@@ -35,6 +36,7 @@ from gateway.health.monitor import Monitor
 from gateway.health.snapshot import Part, Verdict
 from gateway.methods.agent import agent_methods
 from gateway.methods.agents import agents_methods
+from gateway.methods.approvals import approvals_methods
 from gateway.methods.config import config_methods
 from gateway.methods.core import core_methods
 from gateway.methods.health import health_methods
@@ -139,7 +141,8 @@ class App:
         self.catalog = Catalog.of(self.config)
         lanes = Lanes()
         self.sessions = Sessions(self.database, self.catalog, lanes)
-        self.runs = Runs(self.database, self.bus, self.catalog, lanes)
+        self.toolbox = make_toolbox(self.bus, self.catalog, self.database)
+        self.runs = Runs(self.database, self.bus, self.catalog, lanes, toolbox=self.toolbox)
 
     def _make_tree(self) -> None:
         # Never gives up: configurations that do not come up must not add up to an end.
@@ -347,6 +350,7 @@ class App:
             *core_methods(lambda principal: document(self.dispatcher.router, principal)),
             agent_methods(self.runs),
             agents_methods(self.catalog),
+            approvals_methods(self.toolbox.approvals),
             sessions_methods(self.sessions),
             models_methods(self.catalog),
             config_methods(
@@ -378,18 +382,7 @@ class App:
         metrics.gauge("connections", "Open connections.", lambda: self.connections.count)
         metrics.gauge("clients", "Connected clients.", lambda: len(self.hub.clients))
         metrics.gauge("requests_in_flight", "Requests.", lambda: len(self.gate.in_flight))
-        metrics.gauge(
-            "child_up",
-            "Whether a child is well, by path.",
-            lambda: {(child.path,): float(child.healthy) for child in self.root.status().children},
-            ("path",),
-        )
-        metrics.counter(
-            "child_restarts",
-            "Restarts of a child, by path.",
-            lambda: {(child.path,): child.restarts for child in self.root.status().children},
-            ("path",),
-        )
+        metrics.tree(self.root.status)
         return metrics
 
 

@@ -9,6 +9,7 @@ from gateway.agents.providers.registry import make_all
 from gateway.config.agents import Agent as Settings
 from gateway.config.agents import Provider as Source
 from gateway.config.model import Config
+from gateway.config.tools import ToolPolicy
 from gateway.errors import NotFoundError, UnavailableError
 from gateway.protocol.issues import did_you_mean, shorten
 
@@ -90,6 +91,10 @@ class Catalog:
                 f"add [providers.{settings.provider}] to the configuration"
             )
         return Staff(agent_id, settings, provider)
+
+    def policy(self, agent_id: str) -> ToolPolicy:
+        """Return which tools an agent may use, as it is now; raises `NotFoundError`."""
+        return self._settings(agent_id).tools
 
     def _settings(self, agent_id: str) -> Settings:
         try:

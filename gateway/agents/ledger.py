@@ -50,7 +50,8 @@ class Entry:
     """A run as it is written down.
 
     *state* is ``queued``, ``running``, or what became of it.  *kind* and *error* say why it
-    failed.  *reply* is what was answered, as far as it got.
+    failed.  *reply* is what was answered, as far as it got.  *provenance* is where the
+    question came from.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Entry:
     error: str | None = None
     reply: str = ""
     usage: Mapping[str, Any] | None = None
+    provenance: str = "owner"
 
     @property
     def finished(self) -> bool:
@@ -79,18 +81,19 @@ class Question:
     now: float
     new: bool
     key: Key | None
+    provenance: str = "owner"
 
 
 _ENTRY: Final = (
     "SELECT r.id, r.session_id, r.agent_id, r.state, r.kind, r.error,"
-    " coalesce(m.content, ''), r.usage FROM runs r"
-    " LEFT JOIN messages m ON m.run_id = r.id AND m.role = 'assistant'"
+    " coalesce(m.content, ''), r.usage, r.provenance FROM runs r"
+    " LEFT JOIN messages m ON m.run_id = r.id AND m.role = 'assistant' AND m.calls IS NULL"
 )
 
 
 def _entry(row: Any) -> Entry:
     usage = json.loads(row[7]) if row[7] else None
-    return attrs.evolve(Entry(*row[:7]), usage=usage)
+    return attrs.evolve(Entry(*row[:7]), usage=usage, provenance=row[8])
 
 
 def find(sql: Connection, run_id: str) -> Entry:
@@ -149,12 +152,13 @@ def _add_run(sql: Connection, question: Question, state: str) -> None:
             (key.principal, key.word, question.now - KEPT),
         )
     sql.execute(
-        "INSERT INTO runs (id, session_id, agent_id, principal, key, digest, state, created)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO runs"
+        " (id, session_id, agent_id, principal, key, digest, state, created, provenance)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *(question.run_id, question.session_id, question.agent_id),
             *((key.principal, key.word, key.digest) if key else (None, None, None)),
-            *(state, question.now),
+            *(state, question.now, question.provenance),
         ),
     )
 
@@ -162,6 +166,7 @@ def _add_run(sql: Connection, question: Question, state: str) -> None:
 def again(sql: Connection, run_id: str) -> Entry:
     """Take a run up again that came to nothing: the same question, no answer yet.
 
+    What tools have done meanwhile stays, so that it is not done twice.
     One that has answered or was cancelled meanwhile is left alone.  Returns how it stands.
     """
     entry = find(sql, run_id)
@@ -172,13 +177,17 @@ def again(sql: Connection, run_id: str) -> Entry:
         (run_id,),
     )
     _drop_answer(sql, run_id)
-    sql.execute("UPDATE messages SET state = ? WHERE run_id = ?", (State.PENDING, run_id))
+    sql.execute(
+        "UPDATE messages SET state = ? WHERE run_id = ? AND role = 'user'",
+        (State.PENDING, run_id),
+    )
     return attrs.evolve(entry, state="queued", kind=None, error=None, reply="")
 
 
 def _drop_answer(sql: Connection, run_id: str) -> None:
     removed = sql.execute(
-        "DELETE FROM messages WHERE run_id = ? AND role = 'assistant'", (run_id,)
+        "DELETE FROM messages WHERE run_id = ? AND role = 'assistant' AND calls IS NULL",
+        (run_id,),
     ).rowcount
     sql.execute(
         "UPDATE sessions SET message_count = message_count - ?"

@@ -4,6 +4,7 @@ Functions here take a connection and run inside `Database.write` or `Database.re
 Times are Unix seconds.
 """
 
+import json
 import secrets
 import time
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,8 @@ from typing import Any, Final
 
 import attrs
 
+from gateway.agents.providers import Said, ToolCall
+from gateway.agents.steps import legal
 from gateway.errors import ConflictError, NotFoundError
 
 PENDING: Final = 2**62
@@ -58,7 +61,11 @@ class Session:
 
 @attrs.frozen
 class Message:
-    """One message.  *compacted*: a summary stands for it when the model is asked."""
+    """One message.  *compacted*: a summary stands for it when the model is asked.
+
+    *calls* are the tools that an assistant wanted used, *call_id* is the call that a
+    message with the role ``tool`` is the result of.
+    """
 
     id: int
     role: str
@@ -67,6 +74,8 @@ class Message:
     state: str
     run_id: str | None = None
     compacted: bool = False
+    calls: tuple[ToolCall, ...] = ()
+    call_id: str | None = None
 
 
 @attrs.frozen
@@ -176,13 +185,24 @@ def recount(sql: Connection, session_id: str, now: float) -> None:
 
 # -- messages ---------------------------------------------------------------------------
 
-_COLUMNS: Final = "id, role, content, created, state, run_id, compacted"
+_COLUMNS: Final = "id, role, content, created, state, run_id, compacted, calls, call_id"
 _ORDERED: Final = " ORDER BY turn, id"
 
 
 def _message(row: Sequence[Any]) -> Message:
-    number, role, content, created, state, run_id, compacted = row[:7]
-    return Message(number, role, content, created, state, run_id, bool(compacted))
+    compacted, calls, call_id = row[6:9]
+    more = {"compacted": bool(compacted), "calls": read_calls(calls), "call_id": call_id}
+    return attrs.evolve(Message(*row[:6]), **more)
+
+
+def read_calls(text: str | None) -> tuple[ToolCall, ...]:
+    """Return the calls that `write_calls` has written."""
+    return tuple(ToolCall(*each) for each in json.loads(text or "[]"))
+
+
+def write_calls(calls: Sequence[ToolCall]) -> str | None:
+    """Return *calls* as text, `None` for none."""
+    return json.dumps([attrs.astuple(each) for each in calls]) if calls else None
 
 
 def add_message(
@@ -191,9 +211,10 @@ def add_message(
     """Store a message (its id is given here) and return it; the session counts *count* more."""
     values = (session_id, turn, message.role, message.content, message.created, message.state)
     cursor = sql.execute(
-        "INSERT INTO messages (session_id, turn, role, content, created, state, run_id)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (*values, message.run_id),
+        "INSERT INTO messages"
+        " (session_id, turn, role, content, created, state, run_id, calls, call_id)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*values, message.run_id, write_calls(message.calls), message.call_id),
     )
     sql.execute(
         "UPDATE sessions SET updated = ?, message_count = message_count + ? WHERE id = ?",
@@ -210,6 +231,14 @@ def next_turn(sql: Connection, session_id: str) -> int:
     return (last or 0) + 1
 
 
+def turn_of(sql: Connection, run_id: str) -> int:
+    """Return the turn of a run, which is that of its question."""
+    (turn,) = sql.execute(
+        "SELECT turn FROM messages WHERE run_id = ? AND role = 'user'", (run_id,)
+    ).fetchone()
+    return int(turn)
+
+
 def page(sql: Connection, session_id: str, limit: int, before: tuple[int, int] | None) -> Page:
     """Return the newest *limit* messages, or those before a place; in order.
 
@@ -222,9 +251,9 @@ def page(sql: Connection, session_id: str, limit: int, before: tuple[int, int] |
     )
     taken, size = list[Any](), 0
     for row in rows:
-        size += len(row[2].encode())
+        size += len(row[2].encode()) + len((row[7] or "").encode())
         if len(taken) == limit or (taken and size > PAGE_BYTES):
-            return Page(_in_order(taken), (taken[-1][7], taken[-1][0]))
+            return Page(_in_order(taken), (taken[-1][-1], taken[-1][0]))
         taken.append(row)
     return Page(_in_order(taken), None)
 
@@ -233,31 +262,39 @@ def _in_order(rows: Iterable[Sequence[Any]]) -> tuple[Message, ...]:
     return tuple(_message(row) for row in rows)[::-1]
 
 
-def context(sql: Connection, session_id: str, run_id: str, limit: int) -> list[tuple[str, str]]:
-    """Return role and content of what the model is shown for *run_id*, its question last.
+def context(sql: Connection, session_id: str, run_id: str, limit: int) -> list[Said]:
+    """Return what the model is shown for *run_id*: its question, and what tools said since.
 
-    That is the summary of what was compacted, if any, and the last *limit* messages before
-    the question.
+    Before that are the summary of what was compacted, if any, and the last *limit*
+    messages before the question.
     """
-    turn, question = sql.execute(
-        "SELECT turn, content FROM messages WHERE run_id = ? AND role = 'user'", (run_id,)
-    ).fetchone()
-    said = "FROM messages WHERE session_id = ? AND turn < ? AND NOT compacted AND content != ''"
+    turn = turn_of(sql, run_id)
+    said = (
+        "SELECT role, content, calls, call_id FROM messages WHERE session_id = ? AND turn < ?"
+        " AND NOT compacted AND (content != '' OR calls NOTNULL OR call_id NOTNULL)"
+    )
     summary = sql.execute(
-        f"SELECT role, content {said} AND role = 'system' ORDER BY turn DESC, id DESC LIMIT 1",
-        (session_id, turn),
+        f"{said} AND role = 'system' ORDER BY turn DESC, id DESC LIMIT 1", (session_id, turn)
     ).fetchall()
     recent = sql.execute(
-        f"SELECT role, content {said} AND role != 'system' ORDER BY turn DESC, id DESC LIMIT ?",
+        f"{said} AND role != 'system' ORDER BY turn DESC, id DESC LIMIT ?",
         (session_id, turn, limit),
     ).fetchall()
-    return [*summary, *recent[::-1], ("user", question)]
+    # An answer that a retry is to replace is no part of the question.
+    own = sql.execute(
+        "SELECT role, content, calls, call_id FROM messages WHERE run_id = ?"
+        " AND (role = 'user' OR calls NOTNULL OR call_id NOTNULL) ORDER BY id",
+        (run_id,),
+    ).fetchall()
+    rows = [*summary, *recent[::-1], *own]
+    return legal([Said(row[0], row[1], read_calls(row[2]), row[3]) for row in rows])
 
 
 def whole(sql: Connection, session_id: str, most: int) -> list[Message] | None:
     """Return all messages in order; `None` if their texts have more than *most* bytes."""
     (size,) = sql.execute(
-        "SELECT total(length(CAST(content AS BLOB)) + 100) FROM messages WHERE session_id = ?",
+        "SELECT total(length(CAST(content || coalesce(calls, '') AS BLOB)) + 100)"
+        " FROM messages WHERE session_id = ?",
         (session_id,),
     ).fetchone()
     if size > most:
@@ -283,7 +320,7 @@ def older_than(sql: Connection, session_id: str, keep: int) -> list[tuple[int, M
         f" WHERE session_id = ? AND turn < ? AND NOT compacted{_ORDERED}",
         (session_id, kept[0] if keep else PENDING),
     )
-    return [(row[7], _message(row)) for row in rows]
+    return [(row[-1], _message(row)) for row in rows]
 
 
 def compact(

@@ -27,7 +27,8 @@ class Ask:
 
     *principal* and *word* (the idempotency key) make a retry the same run.  With
     *make_session* the session is made if there is none of that id.  *earlier* is what the
-    model is shown before the session's own messages; it is not kept.
+    model is shown before the session's own messages; it is not kept.  *provenance* is where
+    it comes from: ``owner``, ``user`` (somebody in a channel), ``hook``, ``cron``...
     """
 
     message: str
@@ -37,6 +38,7 @@ class Ask:
     word: str | None = None
     make_session: bool = False
     earlier: tuple[Said, ...] = ()
+    provenance: str = "owner"
 
     @property
     def key(self) -> Key | None:
@@ -95,6 +97,10 @@ class Run:
         if self._size > REPLY_BYTES:
             raise GatewayError("too-large", f"the reply has more than {REPLY_BYTES} bytes")
         self._texts.append(text)
+
+    def go_on(self) -> None:
+        """Begin another answer: what was said so far is written down, before its tools."""
+        self._texts.clear()
 
     async def wait(self) -> Entry:
         """Return how it ended; many may wait, and one that is cancelled changes nothing.

@@ -19,6 +19,8 @@ from gateway.agents.lanes import Lanes, Place
 from gateway.agents.ledger import Entry, Question
 from gateway.agents.providers import Answer, Said, Turn
 from gateway.agents.run import Ask, Run, emitter
+from gateway.agents.tools.toolbox import Toolbox
+from gateway.agents.turns import Turns
 from gateway.bus import Bus
 from gateway.errors import ConflictError, GatewayError, UnavailableError
 from gateway.storage.store import Store
@@ -52,7 +54,7 @@ class Report:
 class Runs:
     """All runs.  *supervisor* is the pool ``agents`` that they are the children of.
 
-    *now* returns Unix time.
+    *now* returns Unix time.  *toolbox* is what the agents may use, nothing at first.
     """
 
     database: Store
@@ -60,6 +62,7 @@ class Runs:
     catalog: Catalog
     lanes: Lanes
     now: Callable[[], float] = records.unix_time
+    toolbox: Toolbox = attrs.field(default=attrs.Factory(lambda runs: Toolbox(runs.bus), True))
     supervisor: Supervisor = attrs.field(init=False)
     reports: dict[str, Report] = attrs.field(factory=dict, init=False)
     """How agents are, by id: those that have been asked."""
@@ -148,6 +151,7 @@ class Runs:
             now=self.now(),
             new=session is None,
             key=ask.key,
+            provenance=ask.provenance,
         )
 
     async def _session(self, ask: Ask) -> records.Session | None:
@@ -226,7 +230,8 @@ class Runs:
         run.scope.deadline = trio.current_time() + staff.settings.run_seconds
         self.bus.publish("agent.thinking", run.names | {"text": "Thinking..."})
         turn = await self._turn(run, staff)
-        answer = await staff.provider.answer(turn, emitter(run, self.bus.publish))
+        turns = Turns(self.database, self.toolbox, self.now)
+        answer = await turns.answer(run, staff, turn, emitter(run, self.bus.publish))
         return _answered(run, answer)
 
     async def _turn(self, run: Run, staff: Staff) -> Turn:
@@ -234,8 +239,7 @@ class Runs:
         said = await self.database.read(
             lambda sql: records.context(sql, run.session_id, run.id, limit)
         )
-        messages = tuple(Said(role, content) for role, content in said)
-        return Turn(staff.settings.model, staff.settings.system_prompt, (*run.earlier, *messages))
+        return Turn(staff.settings.model, staff.settings.system_prompt, (*run.earlier, *said))
 
     # -- the end ----------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from gateway.agents.export import markdown
 from gateway.agents.lanes import Lanes
 from gateway.agents.providers import Said, Turn
 from gateway.agents.records import Message, Page, Session, State
+from gateway.agents.steps import spoken
 from gateway.errors import ConflictError, GatewayError
 from gateway.storage.store import Store
 
@@ -121,7 +122,7 @@ class Sessions:
 
     async def _summary(self, session: Session, old: Sequence[Message]) -> str:
         staff = self.catalog.find(session.agent_id)
-        said = tuple(Said(message.role, message.content) for message in old if message.content)
+        said = spoken(Said(message.role, message.content) for message in old)
         text = await staff.provider.summary(Turn(staff.settings.model, "", said))
         if not text.strip():
             raise ConflictError("the provider's summary is empty; nothing was compacted")

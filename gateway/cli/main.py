@@ -44,6 +44,12 @@ _CONFIG: Final = {
 }
 """Commands below ``config``: where each lives, and what help says about it."""
 
+_APPROVALS: Final = {
+    "list": ("approvals:show", "Show what waits, with everything it would do."),
+    "approve": ("approvals:approve", "Let one use of a tool happen, once."),
+    "deny": ("approvals:deny", "Have it not happen; the agent is told."),
+}
+"""The same below ``approvals``."""
 
 _COMPLETION: Final = "--install-completion"
 
@@ -65,6 +71,10 @@ def make_app() -> App:
     for name, (place, words) in _CONFIG.items():
         config.command(f"gateway.cli.{place}", name=name, help=words)
     app.command(config)
+    approvals = App(name="approvals", help="Look at what agents want to do, and say yes or no.")
+    for name, (place, words) in _APPROVALS.items():
+        approvals.command(f"gateway.cli.{place}", name=name, help=words)
+    app.command(approvals)
     return app
 
 
@@ -101,7 +111,7 @@ def _check_command(arguments: Sequence[str]) -> None:
 
     Left to cyclopts it would be an argument too many of the default command.
     """
-    known = ("run", "config", *_COMMANDS)
+    known = ("run", "config", "approvals", *_COMMANDS)
     if arguments and not arguments[0].startswith("-") and arguments[0] not in known:
         raise UsageError(
             f"there is no command {arguments[0]}.{did_you_mean(arguments[0], known)}"

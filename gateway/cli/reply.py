@@ -43,6 +43,8 @@ class Reply:
             self._think(event.data.get("text", ""))
         elif event.name == "agent.delta":
             self._say(event.data.get("text", ""))
+        elif event.name == "agent.tool":
+            self._use(event.data)
 
     def finish(self, whole: str) -> None:
         """Print what of the *whole* reply has not been, and end the line."""
@@ -60,6 +62,13 @@ class Reply:
             line = " ".join(clean(text).split())[:70]
             self._write(f"{_ERASE}{_DIM}{line}{_PLAIN}")
             self._thinking = True
+
+    def _use(self, news: Mapping[str, Any]) -> None:
+        """End what was said before a tool: the reply is what comes after the last one."""
+        if self._shown:
+            self._write("\n")
+            self._shown = ""
+        self._think(f"{news.get('tool')}: {news.get('state')}")
 
     def _stop_thinking(self) -> None:
         if self._thinking:

@@ -85,6 +85,11 @@ def since(stamp: float) -> str:
     return duration(time.time() - stamp)
 
 
+def until(stamp: float) -> str:
+    """Return how long it is to the Unix time *stamp*."""
+    return duration(stamp - time.time())
+
+
 def clock(stamp: object) -> str:
     """Return a stamp, Unix or ISO 8601, as local time for people."""
     try:

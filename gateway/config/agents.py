@@ -6,6 +6,7 @@ import attrs
 
 from gateway.config import values
 from gateway.config.setting import Secret, setting
+from gateway.config.tools import ToolPolicy
 
 BUILT_IN: Final = "echo"
 """The provider that exists without a table; a table of that name replaces it."""
@@ -103,3 +104,4 @@ class Agent:
         "Zone of that hour, like `Europe/Berlin`; empty is that of the machine.",
         check=values.check_time_zone,
     )
+    tools: ToolPolicy = setting(attrs.Factory(ToolPolicy), "Which tools it may use.")

@@ -13,6 +13,7 @@ from gateway.config.issues import Issue, Path, render_path
 from gateway.config.model import Config
 from gateway.config.setting import Secret
 from gateway.config.strength import NEEDED, bits
+from gateway.config.tools import unknown_tools
 from gateway.config.tree import settings, tables
 from gateway.protocol.issues import did_you_mean, shorten
 
@@ -36,6 +37,7 @@ def check(config: Config, raw: Mapping[str, Any], *, whole: bool = True) -> Iter
     if whole:
         yield from _check_agents(config, raw)
         yield from _check_providers(config, raw)
+        yield from _check_tools(config, raw)
         yield from _check_presence(config, raw)
         yield from _check_bound(config, raw)
     yield from _check_windows(config)
@@ -158,6 +160,15 @@ def _check_providers(config: Config, raw: Mapping[str, Any]) -> Iterator[Issue]:
         if provider.kind == "openai" and "base_url" not in raw["providers"][name]:
             message = "is missing: kind openai needs it, like https://host/v1"
             yield Issue(message, ("providers", name, "base_url"))
+
+
+def _check_tools(config: Config, raw: Mapping[str, Any]) -> Iterator[Issue]:
+    # Not config.mcp: one with a mistake in it has been named nevertheless.
+    named = raw.get("mcp")
+    servers = tuple(named) if isinstance(named, dict) else ()
+    for name, agent in config.agents.items():
+        for which, index, hint in unknown_tools(agent.tools, servers):
+            yield Issue("there is no such tool", ("agents", name, "tools", which, index), hint)
 
 
 def _credentials(config: Config) -> Iterator[tuple[Path, Secret]]:

@@ -12,6 +12,7 @@ import orjson
 from gateway.config.agents import Agent
 from gateway.config.model import VERSION, Gateway, Health, Limits, Logging, Reload
 from gateway.config.structure import FORM
+from gateway.config.tools import ToolPolicy
 from gateway.storage.files import PRIVATE_DIRECTORY, create_whole
 
 _HEAD: Final = """\
@@ -89,6 +90,7 @@ def text(token: str) -> str:
         _AUTH % orjson.dumps(token).decode(),
         _PROVIDERS,
         _AGENTS + "".join(_lines(Agent)),
+        *_table(ToolPolicy, "agents.main.tools"),
         _CHANNELS,
         _BINDINGS,
         *_table(Logging, "logging"),

@@ -7,6 +7,8 @@ from prometheus_client import GC_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from supervisors import Status
+
 Reading = float | Mapping[tuple[str, ...], float]
 """One number, or one for each combination of label values."""
 
@@ -55,6 +57,21 @@ class Metrics(Collector):
     ) -> None:
         """Add a number that only grows; Prometheus sees it as ``gateway_NAME_total``."""
         self._metrics.append(_Metric(CounterMetricFamily, f"gateway_{name}", doc, labels, read))
+
+    def tree(self, status: Callable[[], Status]) -> None:
+        """Add how the children of a supervisor are, whose status is *status*."""
+        self.gauge(
+            "child_up",
+            "Whether a child is well, by path.",
+            lambda: {(child.path,): float(child.healthy) for child in status().children},
+            ("path",),
+        )
+        self.counter(
+            "child_restarts",
+            "Restarts of a child, by path.",
+            lambda: {(child.path,): child.restarts for child in status().children},
+            ("path",),
+        )
 
     def collect(self) -> Iterable[CounterMetricFamily | GaugeMetricFamily]:
         """Return all families; called by the registry."""

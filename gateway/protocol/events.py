@@ -29,9 +29,25 @@ EVENTS: Final[Mapping[str, EventSpec]] = {
         EventSpec("tick", "any", "`{time}`; every 30 s.", latest=True),
         EventSpec("agent.thinking", "read", "`{sessionId, runId, text}`: what the model thinks."),
         EventSpec("agent.delta", "read", "`{sessionId, runId, text}`: the next piece of a reply."),
-        EventSpec("agent.tool", "read", "`{sessionId, runId, tool, ...}`: a tool is used."),
+        EventSpec(
+            "agent.tool",
+            "read",
+            "`{sessionId, runId, callId, tool, state, ...}`: a tool is used; state is `waiting` "
+            "(for an approval), `started`, `finished`, `failed` or `denied`.",
+        ),
         EventSpec("agent.done", "read", "`{sessionId, runId, reply, usage}`: a run has answered."),
         EventSpec("agent.failed", "read", "`{sessionId, runId, kind, message}`: it has not."),
+        EventSpec(
+            "approval.requested",
+            "read",
+            "Somebody has to allow a use of a tool: what `approvals.list` has of it.",
+        ),
+        EventSpec(
+            "approval.resolved",
+            "read",
+            "`{id, tool, sessionId, runId, outcome, by}`: it is `approved`, `denied`, `expired` "
+            "or `withdrawn`.",
+        ),
         EventSpec("channel.status", "read", "A channel changed its state."),
         EventSpec("channel.message", "read", "Metadata of a message in or out."),
         EventSpec("node.connected", "read", "A device node came."),

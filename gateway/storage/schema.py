@@ -77,4 +77,17 @@ STEPS: Final[tuple[str, ...]] = (
         text TEXT NOT NULL
     );
     """,
+    """
+    -- A run may use tools: *calls* is a JSON list of what an assistant wanted, *call_id* says
+    -- of which call a tool's message is the result.  Question and answer are still one each.
+    ALTER TABLE messages ADD COLUMN calls TEXT;
+    ALTER TABLE messages ADD COLUMN call_id TEXT;
+    DROP INDEX messages_of_run;
+    CREATE UNIQUE INDEX messages_of_run ON messages (run_id, role)
+        WHERE calls IS NULL AND call_id IS NULL;
+    CREATE INDEX messages_by_run ON messages (run_id);
+
+    -- Where the question came from; questions of before came from clients of the owner.
+    ALTER TABLE runs ADD COLUMN provenance TEXT NOT NULL DEFAULT 'owner';
+    """,
 )

@@ -2,6 +2,7 @@
 
 import pytest
 from agent_stage import Faulty, Stage
+from tool_stage import ToolStage
 
 from gateway.storage.memory import Memory
 
@@ -15,3 +16,8 @@ def memory():
 @pytest.fixture
 def stage(memory):
     return Stage(Faulty(memory))
+
+
+@pytest.fixture
+def tool_stage(memory):
+    return ToolStage(Faulty(memory))

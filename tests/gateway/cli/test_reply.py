@@ -27,6 +27,15 @@ def test_pieces_are_printed_as_they_come(reply, capsys):
     assert capsys.readouterr().out == " you\n"
 
 
+def test_what_is_said_before_a_tool_ends_its_line_and_the_reply_comes_once(reply, capsys):
+    reply.take(_delta("Let me see."))
+    reply.take(Event("agent.tool", OURS | {"tool": "web_fetch", "state": "started"}))
+    reply.take(Event("agent.tool", OURS | {"tool": "web_fetch", "state": "finished"}))
+    reply.take(_delta("It is raining."))
+    reply.finish("It is raining.")
+    assert capsys.readouterr().out == "Let me see.\nIt is raining.\n"
+
+
 def test_what_others_are_told_is_not_printed(reply, capsys):
     reply.take(_delta("secret", run="r-2"))
     assert capsys.readouterr().out == ""

@@ -33,7 +33,7 @@ PROMISED = {
     "read": {
         "system.info", "health", "supervision.tree", "supervision.events", "logs.tail", "metrics",
         "agents.list", "agents.get", "sessions.list", "sessions.get", "sessions.history",
-        "config.get", "config.schema", "config.check", "models.list",
+        "config.get", "config.schema", "config.check", "models.list", "approvals.list",
     },
     "write": {
         "agent.run", "agent.cancel", "agent.wait", "sessions.reset", "sessions.delete",
@@ -42,7 +42,7 @@ PROMISED = {
     "admin": {
         "supervision.restart", "supervision.stop", "supervision.start", "system.shutdown",
         "system.restart", "config.set", "config.patch", "config.reload", "config.revisions",
-        "config.rollback",
+        "config.rollback", "approvals.approve", "approvals.deny",
     },
 }  # fmt: skip
 """Source: protocol, "Methods"."""

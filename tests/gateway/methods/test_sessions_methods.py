@@ -53,7 +53,7 @@ async def test_a_history_is_paged_to_the_first_message(autojump_clock, stage):
         found = await pages(stage, "sessions.history", "messages", sessionId=session, limit=3)
         assert [[m["content"] for m in page] for page in found] == [["M0", "m1", "M1"], ["m0"]]
         assert set(found[0][0]) == {
-            "id", "role", "content", "created", "state", "runId", "compacted",
+            "calls", "callId", "id", "role", "content", "created", "state", "runId", "compacted",
         }  # fmt: skip
 
 
