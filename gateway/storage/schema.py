@@ -90,4 +90,88 @@ STEPS: Final[tuple[str, ...]] = (
     -- Where the question came from; questions of before came from clients of the owner.
     ALTER TABLE runs ADD COLUMN provenance TEXT NOT NULL DEFAULT 'owner';
     """,
+    """
+    -- *account* is platform:name.  A message is taken once, however often it comes.
+    CREATE TABLE inbox (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        account TEXT NOT NULL,
+        message_id TEXT NOT NULL,
+        chat TEXT NOT NULL,
+        thread TEXT,
+        sender TEXT NOT NULL,
+        sender_name TEXT NOT NULL,
+        text TEXT NOT NULL,
+        at REAL NOT NULL,
+        direct INTEGER NOT NULL,
+        mentioned INTEGER NOT NULL,
+        reply_to TEXT,
+        attachments TEXT,
+        state TEXT NOT NULL,
+        received REAL NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        agent_id TEXT,
+        session_id TEXT,
+        preview TEXT,
+        run_id TEXT,
+        UNIQUE (account, message_id)
+    );
+    CREATE INDEX inbox_open ON inbox (id) WHERE state IN ('received', 'claimed');
+    CREATE INDEX inbox_by_age ON inbox (received);
+
+    CREATE TABLE cursors (account TEXT PRIMARY KEY, cursor TEXT NOT NULL) WITHOUT ROWID;
+
+    CREATE TABLE outbox (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        account TEXT NOT NULL,
+        chat TEXT NOT NULL,
+        thread TEXT,
+        text TEXT NOT NULL,
+        key TEXT NOT NULL UNIQUE,
+        expires REAL NOT NULL,
+        reply_to TEXT,
+        edits TEXT,
+        media TEXT,
+        markup INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        created REAL NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        doubtful INTEGER NOT NULL DEFAULT 0,
+        message_id TEXT,
+        error TEXT,
+        settled REAL
+    );
+    CREATE INDEX outbox_open ON outbox (account, id) WHERE state IN ('pending', 'sending');
+    CREATE INDEX outbox_by_age ON outbox (settled);
+
+    -- Which session a chat is in.  *thread* is empty where there is none.
+    CREATE TABLE chats (
+        account TEXT NOT NULL,
+        chat TEXT NOT NULL,
+        thread TEXT NOT NULL,
+        session_id TEXT NOT NULL,
+        agent_id TEXT NOT NULL,
+        used REAL NOT NULL,
+        PRIMARY KEY (account, chat, thread)
+    ) WITHOUT ROWID;
+
+    -- Who may talk to an account beside those in the configuration, and who wants to.
+    CREATE TABLE senders (
+        account TEXT NOT NULL,
+        sender TEXT NOT NULL,
+        name TEXT NOT NULL,
+        owner INTEGER NOT NULL,
+        approved REAL NOT NULL,
+        approved_by TEXT NOT NULL,
+        PRIMARY KEY (account, sender)
+    ) WITHOUT ROWID;
+    CREATE TABLE pairings (
+        code TEXT PRIMARY KEY,
+        account TEXT NOT NULL,
+        sender TEXT NOT NULL,
+        name TEXT NOT NULL,
+        chat TEXT NOT NULL,
+        created REAL NOT NULL,
+        UNIQUE (account, sender)
+    ) WITHOUT ROWID;
+    """,
 )

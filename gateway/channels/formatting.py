@@ -1,0 +1,150 @@
+"""Long answers in messages of a length that the platform takes.  Pure.
+
+Nothing is lost and nothing fails: what cannot be divided at a paragraph is divided at a
+line, a space, and in the end between any two characters that belong to no pair.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from gateway.channels.base import Abilities
+
+FENCE: Final = re.compile(r"^ {0,3}(`{3,}|~{3,})([^`\n]*)$")
+"""The line that opens or closes a block of code.  Source: CommonMark 4.5."""
+
+BREAKS: Final = ("\n\n", "\n", ". ", " ")
+"""Where a text may be divided, the best first."""
+
+LEAST: Final = 0.5
+"""A break in the first half of a message is passed over for a worse one further back."""
+
+MOST_PARTS: Final = 100
+"""Messages of one answer; what comes behind is cut: beyond, a chat is flooded."""
+
+CUT: Final = "[...]"
+"""Stands for what was cut."""
+
+Size = Callable[[str], int]
+
+
+def size_of(abilities: Abilities) -> Size:
+    """Return what measures a text as the platform does."""
+    match abilities.unit:
+        case "utf-16":
+            return lambda text: len(text.encode("utf-16-le", "surrogatepass")) // 2
+        case "bytes":
+            return lambda text: len(text.encode("utf-8", "surrogatepass"))
+        case "characters":
+            return len
+
+
+def clean(text: str) -> str:
+    """Return *text* without what no platform takes: NUL, lone surrogates, other controls."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    kept = "".join(c for c in text if c in "\n\t" or not _is_control(c))
+    return kept.encode("utf-8", "replace").decode("utf-8")
+
+
+def _is_control(character: str) -> bool:
+    return character < " " or "\x7f" <= character < "\xa0" or character == "\ufeff"
+
+
+def split(text: str, abilities: Abilities) -> list[str]:
+    """Return *text* as messages, none of them empty or longer than the platform takes.
+
+    A block of code that is divided is closed and opened again.  A text in which nothing
+    can be seen gives no message.
+    """
+    text = clean(text)
+    parts = _lines(text, abilities) if abilities.lines else _fenced(text, abilities)
+    kept = [part for part in parts if part.strip()]
+    if len(kept) > MOST_PARTS:
+        kept = [*kept[: MOST_PARTS - 1], CUT]
+    return kept
+
+
+def _lines(text: str, abilities: Abilities) -> Iterator[str]:
+    """Yield one message for each line: without formatting, fences say nothing."""
+    size = size_of(abilities)
+    for line in text.split("\n"):
+        if not FENCE.match(line):
+            yield from _pieces(line.replace("\t", "    "), abilities.length, size)
+
+
+def _fenced(text: str, abilities: Abilities) -> Iterator[str]:
+    """Yield messages; each is whole in itself as to blocks of code."""
+    size, opened = size_of(abilities), ""
+    rest = text
+    while rest:
+        again = f"{opened}\n" if opened else ""
+        # Room for opening it again, and for closing what may be open at the end.
+        room = abilities.length - size(again) - size("\n````````")
+        if room < abilities.length // 4:
+            # A fence as long as a message is none that anybody meant.
+            again, opened, room = "", "", abilities.length
+        piece = rest if size(again + rest) <= abilities.length else _first(rest, room, size)
+        rest = rest[len(piece) :].removeprefix("\n")
+        opened = _open_at_end(piece, opened)
+        closing = f"\n{_marks(opened)}" if opened and rest else ""
+        yield again + piece.strip("\n") + closing
+
+
+def _open_at_end(text: str, opened: str) -> str:
+    """Return the line of the fence that is open behind *text*, if *opened* was before."""
+    for line in text.split("\n"):
+        if not (found := FENCE.match(line)):
+            continue
+        marks, words = found.groups()
+        if not opened:
+            # Longer ones could not be opened again in every message.
+            opened = line.strip() if len(line) < 40 and len(marks) <= 8 else ""
+        elif marks.startswith(_marks(opened)) and not words.strip():
+            opened = ""
+    return opened
+
+
+def _marks(fence: str) -> str:
+    found = FENCE.match(fence)
+    return found[1] if found else ""
+
+
+def _pieces(text: str, length: int, size: Size) -> Iterator[str]:
+    while text:
+        piece = text if size(text) <= length else _first(text, length, size)
+        yield piece
+        text = text[len(piece) :].lstrip(" ")
+
+
+def _first(text: str, length: int, size: Size) -> str:
+    """Return the beginning of *text* of at most *length*, divided at a good place."""
+    longest = _fitting(text, length, size)
+    for mark in BREAKS:
+        found = longest.rfind(mark)
+        if found >= len(longest) * LEAST:
+            return longest[: found + len(mark.rstrip())] or longest
+    return longest
+
+
+def _fitting(text: str, length: int, size: Size) -> str:
+    """Return the longest beginning of *text* that fits; at least one character."""
+    low, high = 1, min(len(text), length)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if size(text[:middle]) <= length else (low, middle - 1)
+    # What is put on or joined to the character before stays with it.
+    end = low
+    while end > 1 and end < len(text) and _joins(text[end - 1], text[end]):
+        end -= 1
+    return text[: end if end > 1 else low]
+
+
+def _joins(left: str, right: str) -> bool:
+    """Whether a cut between two characters would tear one that is seen apart."""
+    return (
+        left == "\u200d"
+        or right == "\u200d"
+        or "\ufe00" <= right <= "\ufe0f"
+        or "\u0300" <= right <= "\u036f"
+        or "\U0001f3fb" <= right <= "\U0001f3ff"
+    )

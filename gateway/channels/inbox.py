@@ -1,0 +1,154 @@
+"""Messages that came, as they are written down.
+
+Functions here take a connection and run inside `Store.write` or `Store.read`.  Times are
+Unix seconds.  *account* is ``platform:name``.
+"""
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from sqlite3 import Connection
+from typing import Any, Final
+
+import attrs
+import orjson
+
+from gateway.channels.base import Attachment, Inbound, Place, Sender
+
+
+class State(StrEnum):
+    """What became of a message."""
+
+    RECEIVED = "received"
+    """On the disk, acknowledged to the platform, not looked at yet."""
+    CLAIMED = "claimed"
+    """Its run has begun, or is about to."""
+    ANSWERED = "answered"
+    """What is to be said is in the outbox."""
+    IGNORED = "ignored"
+    """Not for us: a stranger, a group where nobody has addressed us."""
+    FAILED = "failed"
+    """It could not be answered, and that is said in the outbox if at all possible."""
+    EXPIRED = "expired"
+    """It was too old when it could have been answered."""
+
+
+OPEN: Final = ("received", "claimed")
+
+
+@attrs.frozen
+class Entry:
+    """A message that came.  *attempts* counts how often answering it was begun.
+
+    *agent_id* and *session_id* are what it was claimed for.  *preview* is the platform's
+    id of a message that showed the answer while it grew.
+    """
+
+    id: int
+    account: str
+    message: Inbound
+    state: str
+    received: float
+    attempts: int = 0
+    agent_id: str | None = None
+    session_id: str | None = None
+    preview: str | None = None
+
+    @property
+    def word(self) -> str:
+        """What makes everything that it leads to unique: runs, messages in the outbox."""
+        return f"in-{self.id}"
+
+
+def read_cursor(sql: Connection, account: str) -> str | None:
+    """Return where the account goes on reading."""
+    row = sql.execute("SELECT cursor FROM cursors WHERE account = ?", (account,)).fetchone()
+    return row[0] if row else None
+
+
+def accept(
+    sql: Connection, account: str, messages: Iterable[Inbound], *, cursor: str | None, now: float
+) -> list[Entry]:
+    """Write down messages and the cursor; return those that were not there yet."""
+    entries = [each for one in messages if (each := _add(sql, account, one, now))]
+    if cursor is not None:
+        sql.execute(
+            "INSERT INTO cursors (account, cursor) VALUES (?, ?)"
+            " ON CONFLICT (account) DO UPDATE SET cursor = excluded.cursor",
+            (account, cursor),
+        )
+    return entries
+
+
+def _add(sql: Connection, account: str, message: Inbound, now: float) -> Entry | None:
+    files = [attrs.asdict(each) for each in message.attachments]
+    cursor = sql.execute(
+        "INSERT OR IGNORE INTO inbox (account, message_id, chat, thread, sender, sender_name,"
+        " text, at, direct, mentioned, reply_to, attachments, state, received)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(account, message.id, message.place.chat, message.place.thread),
+            *(message.sender.id, message.sender.name, message.text, message.at),
+            *(message.direct, message.mentioned, message.reply_to),
+            *(orjson.dumps(files).decode() if files else None, State.RECEIVED, now),
+        ),
+    )
+    if not cursor.rowcount:
+        return None
+    return Entry(int(cursor.lastrowid or 0), account, message, State.RECEIVED, now)
+
+
+_ENTRY: Final = (
+    "SELECT id, account, message_id, chat, thread, sender, sender_name, text, at, direct,"
+    " mentioned, reply_to, attachments, state, received, attempts, agent_id, session_id, preview"
+    " FROM inbox"
+)
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    files = orjson.loads(row[12]) if row[12] else ()
+    message = Inbound(
+        id=row[2],
+        place=Place(row[3], row[4]),
+        sender=Sender(row[5], row[6]),
+        text=row[7],
+        at=row[8],
+        direct=bool(row[9]),
+        mentioned=bool(row[10]),
+        reply_to=row[11],
+        attachments=tuple(Attachment(**each) for each in files),
+    )
+    return Entry(row[0], row[1], message, *row[13:])
+
+
+def find(sql: Connection, entry_id: int) -> Entry | None:
+    """Return a message, or `None`."""
+    row = sql.execute(f"{_ENTRY} WHERE id = ?", (entry_id,)).fetchone()
+    return _entry(row) if row else None
+
+
+def open_entries(sql: Connection) -> list[Entry]:
+    """Return all messages that nothing has become of yet, in the order in which they came."""
+    query = f"{_ENTRY} WHERE state IN ('received', 'claimed') ORDER BY id"
+    return [_entry(row) for row in sql.execute(query)]
+
+
+def settle(sql: Connection, entry_id: int, state: State, run_id: str | None = None) -> bool:
+    """Write down what became of a message; return whether it was still open."""
+    cursor = sql.execute(
+        "UPDATE inbox SET state = ?, run_id = coalesce(?, run_id)"
+        " WHERE id = ? AND state IN ('received', 'claimed')",
+        (state, run_id, entry_id),
+    )
+    return bool(cursor.rowcount)
+
+
+def note_preview(sql: Connection, entry_id: int, message_id: str) -> None:
+    """Remember the message that shows the answer while it grows."""
+    sql.execute("UPDATE inbox SET preview = ? WHERE id = ?", (message_id, entry_id))
+
+
+def prune(sql: Connection, before: float) -> int:
+    """Forget messages that came before a time and are over; return how many."""
+    return sql.execute(
+        "DELETE FROM inbox WHERE received < ? AND state NOT IN ('received', 'claimed')", (before,)
+    ).rowcount

@@ -1,0 +1,153 @@
+"""An account stays connected, says honestly how it is, and takes each message once."""
+
+import attrs
+import pytest
+import trio
+import trio.lowlevel
+from channel_stage import ACCOUNT, message
+
+from gateway.channels import inbox
+from gateway.channels.account import Condition
+from gateway.channels.base import LostError, RefusedForGoodError, StalledError
+from gateway.channels.memory import MemoryChannel
+from supervisors import State
+
+
+async def test_a_message_is_on_the_disk_before_it_is_acknowledged(autojump_clock, stage):
+    async with stage.running():
+        stage.platform.say(message(1))
+        await trio.sleep(1)
+        assert stage.platform.waiting == []
+        (entry,) = await stage.database.read(inbox.open_entries)
+        assert (entry.account, entry.message) == (ACCOUNT, message(1))
+        assert [each.id for each in stage.taken] == [entry.id]
+
+
+async def test_a_message_that_is_given_out_again_is_taken_once(autojump_clock, stage):
+    async with stage.running():
+        stage.platform.say(message(1))
+        await trio.sleep(1)
+        stage.platform.say(message(1), message(2))
+        await trio.sleep(1)
+        assert [each.message.id for each in stage.taken] == ["m-1", "m-2"]
+
+
+async def test_what_could_not_be_stored_is_not_acknowledged(autojump_clock, stage):
+    async with stage.running():
+        await trio.sleep(1)
+        stage.database.connection.execute("DROP TABLE cursors")
+        stage.database.connection.execute("ALTER TABLE inbox RENAME TO gone")
+        stage.platform.say(message(1))
+        await trio.sleep(1)
+        assert stage.platform.waiting == [message(1)]
+        stage.database.connection.execute("ALTER TABLE gone RENAME TO inbox")
+        stage.database.connection.execute("CREATE TABLE cursors (account TEXT, cursor TEXT)")
+        await trio.sleep(10)
+        assert stage.platform.waiting == []
+        assert len(stage.taken) == 1
+
+
+async def test_a_lost_connection_is_made_anew_with_growing_waits(autojump_clock, stage):
+    stage.platform.faults = [LostError("reset") for _ in range(4)]
+    async with stage.running():
+        # 1, 2, 4 and 8 seconds, and up to half of that as jitter.
+        await trio.sleep(14)
+        assert stage.account.condition is Condition.RETRYING
+        await trio.sleep(9)
+        assert stage.account.condition is Condition.CONNECTED
+        assert stage.status.restarts == 4
+    assert stage.conditions()[-1] == "stopped"
+
+
+async def test_a_platform_that_falls_silent_is_noticed_within_a_minute(autojump_clock, stage):
+    async with stage.running():
+        await trio.sleep(100)
+        assert stage.account.condition is Condition.CONNECTED
+        stage.platform.deaf = True
+        for _ in range(10):
+            await trio.sleep(60)
+            assert stage.account.condition is Condition.DEAF
+        assert "no heartbeat" in stage.status.error
+        assert stage.status.restarts > 1
+        stage.platform.deaf = False
+        await trio.sleep(240)
+        assert stage.account.condition is Condition.CONNECTED
+
+
+@attrs.define(eq=False)
+class DeafAtOnce(MemoryChannel):
+    """Notices by itself that nothing comes."""
+
+    async def run(self, link):
+        if self.platform.deaf:
+            raise StalledError("no answer within 10 s")
+        await super().run(link)
+
+
+async def test_an_account_whose_attempts_find_silence_stays_deaf(autojump_clock, stage):
+    stage.channel, stage.platform.deaf = DeafAtOnce, True
+    async with stage.running():
+        await trio.sleep(30)
+        assert stage.account.condition is Condition.DEAF
+        assert stage.account.error == "no answer within 10 s"
+
+
+async def test_a_refusal_for_good_is_not_tried_again_until_somebody_asks(autojump_clock, stage):
+    stage.platform.faults = [RefusedForGoodError("the token is not valid: get another")]
+    async with stage.running():
+        await trio.sleep(1000)
+        assert stage.account.condition is Condition.FAILED
+        assert stage.account.error == "the token is not valid: get another"
+        assert (stage.status.state, stage.status.restarts) == (State.FINISHED, 0)
+        await stage.pool.supervisor.restart(ACCOUNT)
+        await trio.sleep(1)
+        assert stage.account.condition is Condition.CONNECTED
+        assert stage.account.error is None
+
+
+async def test_nothing_is_taken_while_the_account_stops(autojump_clock, stage):
+    stage.busy = trio.Event()
+    async with stage.running():
+        await trio.sleep(1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stage.pool.supervisor.stop, ACCOUNT)
+            await trio.sleep(1)
+            stage.platform.say(message(1))
+            await trio.sleep(1)
+            assert stage.platform.waiting == [message(1)]
+            stage.busy.set()
+        assert stage.platform.waiting == [message(1)]
+        assert stage.account.condition is Condition.STOPPED
+
+
+async def test_a_stop_does_not_wait_for_ever_for_an_answer(autojump_clock, stage):
+    stage.busy = trio.Event()
+    async with stage.running():
+        await trio.sleep(1)
+        before = trio.current_time()
+        await stage.pool.supervisor.stop(ACCOUNT)
+        assert trio.current_time() - before < 9
+
+
+async def test_a_bug_of_a_channel_restarts_it_and_no_other(autojump_clock, stage):
+    class Buggy(MemoryChannel):
+        async def run(self, link):
+            await super().run(link)
+
+    stage.channel = Buggy
+    async with stage.running():
+        await trio.sleep(1)
+        stage.platform.faults = [ZeroDivisionError("bug")]
+        stage.platform.say(message(1))
+        await trio.sleep(30)
+        assert stage.status.restarts == 1
+        assert stage.account.condition is Condition.CONNECTED
+        assert [each.message.id for each in stage.taken] == ["m-1"]
+
+
+@pytest.mark.parametrize("seconds", [3, 300])
+async def test_a_quiet_platform_that_answers_polls_is_connected(autojump_clock, stage, seconds):
+    async with stage.running():
+        await trio.sleep(seconds)
+        assert stage.account.condition is Condition.CONNECTED
+        assert stage.status.restarts == 0
