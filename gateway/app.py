@@ -13,7 +13,6 @@ from functools import partial
 
 import attrs
 import structlog
-import trio
 
 from gateway import logs
 from gateway.agents.catalog import Catalog
@@ -34,6 +33,7 @@ from gateway.config.watch import Watch
 from gateway.health.metrics import Metrics
 from gateway.health.monitor import Monitor
 from gateway.health.snapshot import Part, Verdict
+from gateway.keeping import keep_applied, keep_logging
 from gateway.methods.agent import agent_methods
 from gateway.methods.agents import agents_methods
 from gateway.methods.approvals import approvals_methods
@@ -62,12 +62,14 @@ from gateway.serving.connections import Connections
 from gateway.serving.hooks import hook_entrance
 from gateway.serving.http import Rpc, make_app, standard_pages
 from gateway.serving.limits import Limits
+from gateway.serving.openai_api.completions import Completions
+from gateway.serving.openai_api.pages import OpenAIPages
 from gateway.serving.port import Port
 from gateway.serving.sockets import Sockets
 from gateway.storage.database import Database
 from gateway.storage.files import leave_note
 from gateway.web.hooks import Hooks
-from supervisors import Backoff, Child, Event, Lifetime, State, Supervisor
+from supervisors import Backoff, Child, Event, State, Supervisor
 from supervisors.watchdog import Block, watch_event_loop
 
 log = structlog.get_logger(__name__)
@@ -89,21 +91,6 @@ class Outer:
     sockets: Sockets = attrs.field(factory=Sockets)
     log: Callable[[Logging], None] = lambda _: None
     rejected: Rejection | None = None
-
-
-async def keep_applied(life: Lifetime, apply: Callable[..., object], *parts: object) -> None:
-    """Be the child that keeps *parts* of the configuration in effect, by calling *apply*."""
-    apply(*parts)
-    life.started()
-    await life.wait_stopping()
-
-
-async def keep_logging(life: Lifetime, apply: Callable[[Logging], None], logging: Logging) -> None:
-    """Be the child that keeps *logging* in effect."""
-    # In a thread: it waits until what was logged before is written.
-    await trio.to_thread.run_sync(apply, logging, limiter=trio.CapacityLimiter(1))
-    life.started()
-    await life.wait_stopping()
 
 
 class App:
@@ -248,6 +235,7 @@ class App:
         """Close the connections of those who no longer may, now that nobody goes back."""
         gone, self._gone = self._gone - self.authenticator.principals, frozenset()
         self.hub.revoke(gone.__contains__)
+        self.completions.revoke(gone.__contains__)
 
     # -- starting over ------------------------------------------------------------------
 
@@ -326,6 +314,12 @@ class App:
         )
         failures = self.config.gateway.limits.login_failures
         pages += hook_entrance(self.hooks, self.gate, failures).pages
+        self.completions = Completions(self.runs, self.gate, rpc.allowance)
+        pages += OpenAIPages(
+            self.completions,
+            self.catalog,
+            enabled=lambda: self.running.openai_api.enabled,
+        ).all()
         app = make_app(pages, self.authenticator, self.lockout)
         return Port(
             self.endpoint.serve,

@@ -14,6 +14,7 @@ from gateway.config import values
 from gateway.config.agents import Agent, Provider
 from gateway.config.bindings import Binding
 from gateway.config.channels import Channels
+from gateway.config.openai_api import OpenAIApi
 from gateway.config.setting import RESTART, Secret, setting
 
 VERSION: Final = 3
@@ -254,6 +255,9 @@ class Config:
     channels: Channels = setting(attrs.Factory(Channels), "Where people talk to agents.")
     bindings: Mapping[str, Binding] = setting(
         attrs.Factory(dict), "Which agent answers where, by a name of your choice."
+    )
+    openai_api: OpenAIApi = setting(
+        attrs.Factory(OpenAIApi), "Agents for programs that know OpenAI's API."
     )
     logging: Logging = setting(attrs.Factory(Logging), "What is written down.")
     health: Health = setting(attrs.Factory(Health), "How often the gateway looks at itself.")

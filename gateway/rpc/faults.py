@@ -32,6 +32,7 @@ CANCELLED = {
     "timeout": "the deadline has passed",
     "cancelled": "cancelled by request.cancel",
     "unavailable": "the gateway is shutting down; the request was given up",
+    "unauthorized": "the credential is no longer valid",
 }
 """Verdict of a cancelled request to its message."""
 

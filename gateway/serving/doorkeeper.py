@@ -45,15 +45,21 @@ def refusal(status: int, kind: str, message: str) -> JSONResponse:
     return JSONResponse({"error": {"kind": kind, "message": message}}, status)
 
 
+Refuse = Callable[[int, str, str], JSONResponse]
+"""Makes the response of a status, a kind and a message."""
+
+
 @attrs.frozen(eq=False)
 class Doorkeeper:
     """ASGI middleware that lets requests through to *app*.
 
-    *opens* says of a method and a path whether their route needs no credential.
+    *opens* says of a method and a path whether their route needs no credential, *shape* in
+    which shape a path's clients are refused.
     """
 
     app: ASGIApp
     opens: Callable[[str, str], bool]
+    shape: Callable[[str], Refuse]
     authenticator: Authenticator
     lockout: Lockout
 
@@ -67,18 +73,20 @@ class Doorkeeper:
     def _check(self, request: Request) -> JSONResponse | None:
         """Return why *request* is refused; `None` notes its principal in the scope."""
         peer = request.client.host if request.client else ""
+        refuse = self.shape(request.scope["path"])
         if wait := self.lockout.remaining(peer):
-            return _locked(wait)
+            return _locked(refuse, wait)
         shown = request.headers.getlist("authorization")
         if not shown:
-            return _unauthorized(request, "credentials are needed: Authorization: Bearer TOKEN")
+            message = "credentials are needed: Authorization: Bearer TOKEN"
+            return _unauthorized(request, refuse(401, "unauthorized", message))
         # Counted before it is looked at; taken back when it is right.
         self.lockout.count(peer)
         principal = self._identify(shown[0], request.method) if len(shown) == 1 else None
         if principal is None:
             # As for a WebSocket; the lock-out keeps it from filling the disk.
             log.info("not let in", peer=peer, reason="wrong credentials", path=request.url.path)
-            return _unauthorized(request, _complaint(shown))
+            return _unauthorized(request, refuse(401, "unauthorized", _complaint(shown)))
         self.lockout.forgive(peer)
         request.scope[PRINCIPAL] = principal
         return None
@@ -110,14 +118,13 @@ def basic_password(header: str) -> str:
         return ""
 
 
-def _locked(seconds: float) -> JSONResponse:
-    response = refusal(429, "rate-limited", locked_out(seconds).message)
+def _locked(refuse: Refuse, seconds: float) -> JSONResponse:
+    response = refuse(429, "rate-limited", locked_out(seconds).message)
     response.headers["retry-after"] = str(math.ceil(seconds))
     return response
 
 
-def _unauthorized(request: Request, message: str) -> JSONResponse:
-    response = refusal(401, "unauthorized", message)
+def _unauthorized(request: Request, response: JSONResponse) -> JSONResponse:
     response.headers.append("www-authenticate", 'Bearer realm="gateway"')
     if request.method in READING:
         # So that a browser asks for the token, as the password of any user.

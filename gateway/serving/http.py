@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route, compile_path
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive
 
 from gateway import __version__
 from gateway.config.model import Limits
@@ -24,7 +24,14 @@ from gateway.rpc.allowance import Allowance
 from gateway.rpc.auth import Authenticator, Principal
 from gateway.rpc.dispatch import Dispatcher
 from gateway.rpc.lockout import Lockout
-from gateway.serving.doorkeeper import PRINCIPAL, READING, Doorkeeper, SecurityHeaders, refusal
+from gateway.serving.doorkeeper import (
+    PRINCIPAL,
+    READING,
+    Doorkeeper,
+    Refuse,
+    SecurityHeaders,
+    refusal,
+)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -62,11 +69,17 @@ class Page:
     public: bool = False
     verifies: bool = False
     methods: tuple[str, ...] = ("GET",)
+    refuse: Refuse = refusal
+    """The shape in which it is said that somebody may not, for clients who expect one."""
+
+    def matches(self, path: str) -> bool:
+        """Return whether the router would come here for *path*."""
+        return bool(_pattern(self.path).match(path))
 
     def opens(self, method: str, path: str) -> bool:
         """Return whether a request is for this page and needs no credential."""
         if self.verifies:
-            return method in self.methods and bool(_pattern(self.path).match(path))
+            return method in self.methods and self.matches(path)
         return self.public and method in READING and path == self.path
 
     @property
@@ -80,11 +93,11 @@ class Page:
             if self.public or self.verifies:
                 return await self.endpoint(request)
             # The doorkeeper lets nobody get here; this holds also if it ever does.
-            return refusal(401, "unauthorized", "credentials are needed")
+            return self.refuse(401, "unauthorized", "credentials are needed")
         if principal.role != "control":
-            return refusal(403, "forbidden", f"a {principal.role} speaks WebSocket only")
+            return self.refuse(403, "forbidden", f"a {principal.role} speaks WebSocket only")
         if self.scope not in (*principal.scopes, "any"):
-            return refusal(403, "forbidden", f"the scope {self.scope!r} is needed")
+            return self.refuse(403, "forbidden", f"the scope {self.scope!r} is needed")
         return await self.endpoint(request)
 
 
@@ -119,12 +132,13 @@ class Rpc:
         principal: Principal = request.scope[PRINCIPAL]
         answer = None
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_cancel_when_gone, request, nursery.cancel_scope)
-            answer = await self.dispatcher.answer(body, principal, self._allowance(principal))
+            nursery.start_soon(cancel_when_gone, request.receive, nursery.cancel_scope)
+            answer = await self.dispatcher.answer(body, principal, self.allowance(principal))
             nursery.cancel_scope.cancel(reason="the request is answered")
         return answer
 
-    def _allowance(self, principal: Principal) -> Allowance:
+    def allowance(self, principal: Principal) -> Allowance:
+        """Return what *principal* may ask for over HTTP."""
         found, limits = self._allowances.get(principal), self.limits()
         if found is None or not found.fits(limits):
             known = self.authenticator.principals
@@ -133,9 +147,9 @@ class Rpc:
         return found
 
 
-async def _cancel_when_gone(request: Request, scope: trio.CancelScope) -> None:
+async def cancel_when_gone(receive: Receive, scope: trio.CancelScope) -> None:
     """Cancel *scope* as soon as the peer has closed the connection."""
-    while (await request.receive())["type"] != "http.disconnect":
+    while (await receive())["type"] != "http.disconnect":
         pass  # what is left of the body: an empty piece
     scope.cancel(reason="the peer is gone")
 
@@ -187,4 +201,7 @@ def make_app(pages: Iterable[Page], authenticator: Authenticator, lockout: Locko
     def opens(method: str, path: str) -> bool:
         return any(page.opens(method, path) for page in pages)
 
-    return SecurityHeaders(Doorkeeper(app, opens, authenticator, lockout))
+    def shape(path: str) -> Refuse:
+        return next((page.refuse for page in pages if page.matches(path)), refusal)
+
+    return SecurityHeaders(Doorkeeper(app, opens, shape, authenticator, lockout))

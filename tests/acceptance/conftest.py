@@ -1,22 +1,7 @@
 """A real gateway process for every test that asks."""
 
-from contextlib import contextmanager
-
 import pytest
-from outside import CONFIG, Gateway, free_port
-
-
-@contextmanager
-def configured(home):
-    made = Gateway(home, free_port())
-    made.config.write_text(CONFIG)
-    made.config.chmod(0o600)
-    try:
-        yield made
-    finally:
-        if made.process is not None and made.process.poll() is None:
-            made.process.kill()
-            made.process.wait()
+from outside import configured
 
 
 @pytest.fixture

@@ -200,3 +200,17 @@ class Gateway:
         """Send a signal; returns the exit code."""
         self.process.send_signal(number)
         return self.process.wait(timeout)
+
+
+@contextmanager
+def configured(home, more=""):
+    """Make a gateway that is not running yet, with *more* in its configuration; end it after."""
+    made = Gateway(home, free_port())
+    made.config.write_text(CONFIG + more)
+    made.config.chmod(0o600)
+    try:
+        yield made
+    finally:
+        if made.process is not None and made.process.poll() is None:
+            made.process.kill()
+            made.process.wait()
