@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from functools import partial
 
 import attrs
-import structlog
 
 from gateway import logs
 from gateway.agents.catalog import Catalog
@@ -71,8 +70,6 @@ from gateway.storage.files import leave_note
 from gateway.web.hooks import Hooks
 from supervisors import Backoff, Child, Event, State, Supervisor
 from supervisors.watchdog import Block, watch_event_loop
-
-log = structlog.get_logger(__name__)
 
 RESTART_MS = 1_000
 """What clients are told to wait when the gateway starts over: stopping and starting idle
@@ -377,6 +374,7 @@ class App:
         metrics.gauge("clients", "Connected clients.", lambda: len(self.hub.clients))
         metrics.gauge("requests_in_flight", "Requests.", lambda: len(self.gate.in_flight))
         metrics.tree(self.root.status)
+        metrics.providers(self.catalog.tally.requests, self.catalog.tally.tokens)
         return metrics
 
 

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from gateway.agents.providers import Provider
+from gateway.agents.providers.chain import Chain, Link, Rests
 from gateway.agents.providers.registry import make_all
+from gateway.agents.providers.tally import Tally
 from gateway.config.agents import Agent as Settings
 from gateway.config.agents import Provider as Source
 from gateway.config.model import Config
@@ -24,6 +26,7 @@ class Agent:
     default: bool
     run_seconds: float
     history_messages: int
+    fallbacks: tuple[str, ...] = ()
 
 
 @attrs.frozen(eq=False)
@@ -42,6 +45,9 @@ class Catalog:
     _agents: Mapping[str, Settings] = attrs.field(factory=dict, init=False)
     providers: Mapping[str, Provider] = attrs.field(factory=dict, init=False)
     """Everybody who answers, by name."""
+    tally: Tally = attrs.field(factory=Tally, init=False)
+    """What they have done."""
+    _rests: Rests = attrs.field(factory=Rests, init=False)
 
     @classmethod
     def of(cls, config: Config) -> "Catalog":
@@ -55,6 +61,8 @@ class Catalog:
     ) -> None:
         """Have these agents and providers, by name, from now on."""
         self.providers = make_all(dict(providers))
+        # A key may have been put right: whoever failed is as good as anybody now.
+        self._rests = Rests()
         self._agents = dict(agents)
 
     def list(self) -> tuple[Agent, ...]:
@@ -67,6 +75,7 @@ class Catalog:
                 default=number == 0,
                 run_seconds=settings.run_seconds,
                 history_messages=settings.history_messages,
+                fallbacks=settings.fallbacks,
             )
             for number, (agent_id, settings) in enumerate(self._agents.items())
         )
@@ -79,18 +88,22 @@ class Catalog:
     def find(self, agent_id: str | None) -> Staff:
         """Return an agent at work, the default one for `None`.
 
-        Raises `NotFoundError`, or `UnavailableError` if its provider is gone.
+        Raises `NotFoundError`, or `UnavailableError` if a provider of it is gone.
         """
         if agent_id is None:
             agent_id = next(iter(self._agents), "main")
         settings = self._settings(agent_id)
-        provider = self.providers.get(settings.provider)
+        links = (self._link(agent_id, *each) for each in settings.asked)
+        return Staff(agent_id, settings, Chain(tuple(links), self._rests, self.tally))
+
+    def _link(self, agent_id: str, name: str, model: str) -> Link:
+        provider = self.providers.get(name)
         if provider is None:
             raise UnavailableError(
-                f"agent {agent_id!r} wants the provider {settings.provider!r}, which there is not: "
-                f"add [providers.{settings.provider}] to the configuration"
+                f"agent {agent_id!r} wants the provider {name!r}, which there is not: "
+                f"add [providers.{name}] to the configuration"
             )
-        return Staff(agent_id, settings, provider)
+        return Link(name, model, provider)
 
     def policy(self, agent_id: str) -> ToolPolicy:
         """Return which tools an agent may use, as it is now; raises `NotFoundError`."""

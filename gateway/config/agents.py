@@ -104,4 +104,18 @@ class Agent:
         "Zone of that hour, like `Europe/Berlin`; empty is that of the machine.",
         check=values.check_time_zone,
     )
+    fallbacks: tuple[str, ...] = setting(
+        (),
+        "Who is asked in this order if the provider does not answer: `PROVIDER`, which is asked "
+        "for the same model, or `PROVIDER/MODEL`.",
+    )
     tools: ToolPolicy = setting(attrs.Factory(ToolPolicy), "Which tools it may use.")
+
+    @property
+    def asked(self) -> tuple[tuple[str, str], ...]:
+        """The providers that may be asked, with their models, in order."""
+        others = (each.partition("/") for each in self.fallbacks)
+        return (
+            (self.provider, self.model),
+            *((name, model or self.model) for name, _, model in others),
+        )

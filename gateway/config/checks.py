@@ -7,7 +7,7 @@ from typing import Any, Final
 import attrs
 
 from gateway.config import values
-from gateway.config.agents import BUILT_IN
+from gateway.config.agents import BUILT_IN, Agent
 from gateway.config.channels import Channels
 from gateway.config.issues import Issue, Path, render_path
 from gateway.config.model import Config
@@ -102,8 +102,19 @@ def _check_agents(config: Config, raw: Mapping[str, Any]) -> Iterator[Issue]:
         if agent.provider not in known:
             path = ("agents", name, "provider")
             yield _unknown(agent.provider, known, path, "must be echo or in [providers]")
+        yield from _check_fallbacks(("agents", name, "fallbacks"), agent, known)
     if not config.agents and raw.get("agents") == {}:
         yield Issue("needs at least one agent", ("agents",), "add [agents.main]")
+
+
+def _check_fallbacks(path: Path, agent: Agent, known: Collection[str]) -> Iterator[Issue]:
+    for index, each in enumerate(agent.fallbacks):
+        provider, slash, model = each.partition("/")
+        if provider not in known:
+            message = "must name echo or one of [providers]"
+            yield _unknown(provider, known, (*path, index), message)
+        elif slash and not model:
+            yield Issue("names no model after the /", (*path, index))
 
 
 def _check_windows(config: Config) -> Iterator[Issue]:

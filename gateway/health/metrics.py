@@ -73,6 +73,13 @@ class Metrics(Collector):
             ("path",),
         )
 
+    def providers(self, requests: Reading, tokens: Reading) -> None:
+        """Add what providers have done, counted by provider and outcome or direction."""
+        text = "Questions to a provider, by how they ended."
+        self.counter("provider_requests", text, lambda: requests, ("provider", "outcome"))
+        text = "Tokens that a provider has counted, by direction."
+        self.counter("provider_tokens", text, lambda: tokens, ("provider", "direction"))
+
     def collect(self) -> Iterable[CounterMetricFamily | GaugeMetricFamily]:
         """Return all families; called by the registry."""
         return [metric.collect() for metric in self._metrics]

@@ -5,6 +5,8 @@ from typing import Literal, Protocol
 
 import attrs
 
+from gateway.errors import UnavailableError
+
 
 @attrs.frozen
 class ToolCall:
@@ -77,13 +79,18 @@ class Answer:
 Emit = Callable[[Chunk], None]
 
 
+class RejectedError(UnavailableError):
+    """The request itself is at fault, or what it asks for: nobody else need be asked."""
+
+
 class Provider(Protocol):
     """Somebody who answers."""
 
     async def answer(self, turn: Turn, emit: Emit) -> Answer:
         """Return the answer to *turn*; *emit* gets it piece by piece before.
 
-        Raises `GatewayError` that says what to do.  Cancelled, it leaves no connection.
+        Raises `UnavailableError` that says what to do, `RejectedError` if the provider is not
+        at fault, and what *emit* raises.  Cancelled, it leaves no connection.
         """
         ...
 

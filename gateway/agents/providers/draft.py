@@ -1,9 +1,10 @@
-"""An answer as it grows out of the pieces of a stream, within bounds.  Pure.
+"""An answer as it grows out of the pieces of a stream, within bounds.
 
 What is wrong with a stream is one of three things: it is broken, the provider is busy, or
 it declines.  The difference decides whether somebody is asked again, and who.
 """
 
+import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeGuard
 
@@ -121,7 +122,7 @@ class Draft:
     def answer(self) -> Answer:
         """Return the whole; raises `BrokenStreamError` for a tool call that is not whole."""
         ordered = sorted(self._calls, key=lambda call: call.place)
-        calls = tuple(self._whole(number, call) for number, call in enumerate(ordered))
+        calls = tuple(map(self._whole, ordered))
         if len({call.id for call in calls}) < len(calls):
             raise BrokenStreamError("wants two tools under one id")
         return Answer("".join(self._texts), self.usage, calls, self.truncated)
@@ -144,7 +145,7 @@ class Draft:
         self._calls.append(_Call(place))
         return self._calls[-1]
 
-    def _whole(self, number: int, call: _Call) -> ToolCall:
+    def _whole(self, call: _Call) -> ToolCall:
         if not call.name:
             raise BrokenStreamError("wants a tool without saying which")
         # No arguments at all come as nothing at all.
@@ -153,7 +154,8 @@ class Draft:
             raise BrokenStreamError(
                 f"reached its limit of tokens in the middle of what it wants from {call.name!r}"
             )
-        return ToolCall(call.id or f"call_{number}", call.name, arguments)
+        # Not its number: ids have to differ in a whole conversation.
+        return ToolCall(call.id or f"call_{secrets.token_hex(8)}", call.name, arguments)
 
 
 def parsed_arguments(text: str) -> dict[str, Any] | None:

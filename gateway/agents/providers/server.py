@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 
+from gateway.agents.providers import RejectedError
 from gateway.agents.providers.dialect import Dialect
 from gateway.agents.providers.draft import error_in
 from gateway.config.agents import Provider as Settings
@@ -44,10 +45,6 @@ class RetryableError(UnavailableError):
         retry = {} if after is None else {"retryAfterMs": round(after * 1000)}
         super().__init__(message, **retry)
         self.after = after
-
-
-class RejectedError(UnavailableError):
-    """The request itself is at fault, or what it asks for: nobody else need be asked."""
 
 
 @attrs.frozen(eq=False)

@@ -146,10 +146,13 @@ async def test_tool_calls_are_put_together_from_their_fragments(fragments):
     assert chunks == [("delta", "Let me see.")]
 
 
-async def test_a_call_without_an_id_gets_one():
-    async with serving(says(calls=[call(0, name="look"), call(1, name="look")])) as fake:
-        answer, _ = await ask(fake_openai, fake)
-    assert [each.id for each in answer.calls] == ["call_0", "call_1"]
+async def test_a_call_without_an_id_gets_one_of_its_own():
+    plan = says(calls=[call(0, name="look"), call(1, name="look")])
+    async with serving(plan, plan) as fake:
+        answers = [(await ask(fake_openai, fake))[0] for _ in range(2)]
+    ids = {each.id for answer in answers for each in answer.calls}
+    assert len(ids) == 4
+    assert all(each.startswith("call_") for each in ids)
 
 
 @pytest.mark.parametrize(

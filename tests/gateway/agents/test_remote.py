@@ -7,9 +7,9 @@ import trio
 from asking import AT_ONCE, KEY, TURN, ask, complaint, provider, trouble
 from far_server import drips, endless_line, hangs, hangs_up, raw, refuses
 
-from gateway.agents.providers import remote, stream
+from gateway.agents.providers import RejectedError, remote, stream
 from gateway.agents.providers.remote import Remote
-from gateway.agents.providers.server import RejectedError, RetryableError, Server
+from gateway.agents.providers.server import RetryableError, Server
 from gateway.config.agents import Provider as Settings
 from gateway.errors import GatewayError, UnavailableError
 

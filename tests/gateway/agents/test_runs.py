@@ -15,11 +15,14 @@ from gateway.errors import ConflictError, GatewayError, NotFoundError, Unavailab
 
 KEYED = {"principal": "me", "word": "k"}
 
+USED = {"words": 2, "provider": "told", "model": "m"}
+"""What the provider says of its answer, and what is said about the provider."""
+
 
 async def test_a_question_is_answered_and_both_are_in_the_history(autojump_clock, stage):
     async with stage.running():
         entry = await stage.ask("good morning")
-        assert (entry.state, entry.reply, entry.usage) == ("done", "GOOD MORNING", {"words": 2})
+        assert (entry.state, entry.reply, entry.usage) == ("done", "GOOD MORNING", USED)
         assert await stage.said(entry.session_id) == [
             ("user", "good morning", "complete"),
             ("assistant", "GOOD MORNING", "complete"),
@@ -35,7 +38,7 @@ async def test_events_tell_a_run_from_its_start_to_its_end(autojump_clock, stage
         ("agent.thinking", ids | {"text": "hm"}),
         ("agent.delta", ids | {"text": "GOOD"}),
         ("agent.delta", ids | {"text": " MORNING"}),
-        ("agent.done", ids | {"reply": "GOOD MORNING", "usage": {"words": 2}}),
+        ("agent.done", ids | {"reply": "GOOD MORNING", "usage": USED}),
     ]
 
 

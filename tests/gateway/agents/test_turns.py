@@ -80,7 +80,7 @@ async def test_the_usage_of_all_steps_is_added_up(autojump_clock, tool_stage):
     tool_stage.model.script = [("", call("shout", HELLO)), "Done."]
     async with tool_stage.running():
         entry = await tool_stage.ask("hi")
-    assert entry.usage == {"words": 2, "of": {"text": 4}}
+    assert entry.usage == {"words": 2, "of": {"text": 4}, "provider": "told", "model": "m"}
 
 
 def test_counts_that_are_no_numbers_are_taken_from_the_last_step():

@@ -9,6 +9,7 @@ from gateway.config.load import load
 from gateway.config.strength import NEEDED, bits
 
 TOKEN = "0123456789abcdefXyZ-" * 2 + "qW7"
+NO_PROVIDER = "must name echo or one of [providers]"
 STRONG = "f" + "3a9c0b7e1d5284f6" + "9e2b7c4d8a1f0356"
 
 
@@ -105,6 +106,25 @@ def test_an_agent_needs_a_provider_that_exists():
     assert [(each.key, each.line, each.hint) for each in issues] == [
         ("agents.a.provider", 6, "did you mean 'ollama'?")
     ]
+
+
+def test_fallbacks_are_providers_that_exist_and_maybe_their_models():
+    issues = load(
+        f'[auth.tokens.x]\ntoken = "{STRONG}"\n[providers.ollama]\nkind = "echo"\n[agents.a]\n'
+        'fallbacks = ["olama", "echo", "ollama/meta/llama", "ollama/", "/m", "olama/m"]'
+    ).issues
+    assert [(each.key, each.line, each.message, each.hint) for each in issues] == [
+        ("agents.a.fallbacks[0]", 6, NO_PROVIDER, "did you mean 'ollama'?"),
+        ("agents.a.fallbacks[3]", 6, "names no model after the /", ""),
+        ("agents.a.fallbacks[4]", 6, NO_PROVIDER, "there are echo, ollama"),
+        ("agents.a.fallbacks[5]", 6, NO_PROVIDER, "did you mean 'ollama'?"),
+    ]
+
+
+def test_anthropic_has_an_address_and_others_need_one():
+    assert said('[providers.a]\nkind = "anthropic"\napi_key = "k"') == []
+    (issue,) = said('[providers.a]\nkind = "openai"')
+    assert issue.startswith("providers.a.base_url: is missing")
 
 
 def test_without_any_agent_there_is_nobody_to_talk_to():

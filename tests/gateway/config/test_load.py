@@ -59,7 +59,7 @@ provider = "y"
         "f:6:1: gateway.bnd: unknown key; did you mean 'bind'?",
         "f:7:15: gateway.hosts[1]: must be a string",
         "f:9:1: gateway.limits.frame_bytes: must be at least 1024 bytes",
-        "f:11:1: providers.x.kind: must be one of echo, openai; did you mean 'openai'?",
+        "f:11:1: providers.x.kind: must be one of echo, openai, anthropic; did you mean 'openai'?",
         "f:12:1: providers.y.base_url: is missing: kind openai needs it, like https://host/v1",
         "f:15:1: agents.main.provider: must be echo or in [providers]; there are echo, x, y",
         'f:16:1: agents."a b": a name has 1 to 64 letters, digits, _ . and -, and not only dots',

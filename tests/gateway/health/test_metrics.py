@@ -1,3 +1,5 @@
+from collections import Counter
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.health.metrics import Metrics
@@ -27,3 +29,12 @@ def test_a_reading_may_have_labels():
 
 def test_the_process_itself_is_measured():
     assert samples(Metrics())["process_resident_memory_bytes",] > 0
+
+
+def test_what_providers_have_done_is_counted_by_provider():
+    metrics, requests = Metrics(), Counter()
+    metrics.providers(requests, {("far", "input"): 7})
+    requests["far", "failed"] += 2
+    read = samples(metrics)
+    assert read["gateway_provider_requests_total", "failed", "far"] == 2
+    assert read["gateway_provider_tokens_total", "input", "far"] == 7

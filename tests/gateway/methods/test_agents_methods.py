@@ -22,6 +22,7 @@ async def test_agents_are_listed_without_what_is_private():
         "default": True,
         "runSeconds": 600.0,
         "historyMessages": 100,
+        "fallbacks": [],
     }
 
 
