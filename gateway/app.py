@@ -15,6 +15,7 @@ import attrs
 
 from gateway import logs
 from gateway.agents.catalog import Catalog
+from gateway.agents.compaction import Compaction
 from gateway.agents.lanes import Lanes
 from gateway.agents.runs import Report, Runs
 from gateway.agents.sessions import Sessions
@@ -125,6 +126,7 @@ class App:
         self.catalog = Catalog.of(self.config)
         lanes = Lanes()
         self.sessions = Sessions(self.database, self.catalog, lanes)
+        self.compaction = Compaction(self.sessions.relieve, self.bus)
         self.toolbox = make_toolbox(self.bus, self.catalog, self.database)
         self.runs = Runs(self.database, self.bus, self.catalog, lanes, toolbox=self.toolbox)
 
@@ -190,6 +192,7 @@ class App:
             self.settings.as_child(),
             Child("clients", self.hub.run, stop_timeout=8),
             self.runs.supervisor.as_child(stop_timeout=4),
+            Child("compaction", self.compaction.run),
             # What is left of the 30 s after the others had their turn.
             Child("requests", self.gate.run, stop_timeout=22),
             Child("listener", self.port.run, (config.gateway,), backoff=Backoff(first=0.2)),

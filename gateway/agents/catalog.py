@@ -8,6 +8,8 @@ from gateway.agents.providers import Provider
 from gateway.agents.providers.chain import Chain, Link, Rests
 from gateway.agents.providers.registry import make_all
 from gateway.agents.providers.tally import Tally
+from gateway.agents.tokens import Gauge
+from gateway.agents.window import Window
 from gateway.config.agents import Agent as Settings
 from gateway.config.agents import Provider as Source
 from gateway.config.model import Config
@@ -35,7 +37,7 @@ class Staff:
 
     id: str
     settings: Settings
-    provider: Provider
+    provider: Window
 
 
 @attrs.define(eq=False)
@@ -43,6 +45,8 @@ class Catalog:
     """Finds agents and providers; runs that go on keep what they have found."""
 
     _agents: Mapping[str, Settings] = attrs.field(factory=dict, init=False)
+    _gauges: dict[tuple[str, str], Gauge] = attrs.field(factory=dict, init=False)
+    """How each model counts, by provider and name; what was learnt outlives a reload."""
     providers: Mapping[str, Provider] = attrs.field(factory=dict, init=False)
     """Everybody who answers, by name."""
     tally: Tally = attrs.field(factory=Tally, init=False)
@@ -94,7 +98,9 @@ class Catalog:
             agent_id = next(iter(self._agents), "main")
         settings = self._settings(agent_id)
         links = (self._link(agent_id, *each) for each in settings.asked)
-        return Staff(agent_id, settings, Chain(tuple(links), self._rests, self.tally))
+        chain = Chain(tuple(links), self._rests, self.tally)
+        gauge = self._gauges.setdefault((settings.provider, settings.model), Gauge())
+        return Staff(agent_id, settings, Window(chain, settings, gauge))
 
     def _link(self, agent_id: str, name: str, model: str) -> Link:
         provider = self.providers.get(name)

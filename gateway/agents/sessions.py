@@ -8,6 +8,7 @@ import attrs
 
 from gateway.agents import records
 from gateway.agents.catalog import Catalog
+from gateway.agents.compaction import filling, replace_quietly
 from gateway.agents.export import markdown
 from gateway.agents.lanes import Lanes
 from gateway.agents.providers import Said, Turn
@@ -119,6 +120,23 @@ class Sessions:
             by = Message(0, "system", text, self.now(), State.COMPLETE)
             summary = await self.database.write(lambda sql: _replace(sql, session_id, old, by))
         return Compacted(session_id, len(old), summary)
+
+    async def relieve(self, session_id: str) -> Compacted:
+        """Put a summary in place of older turns if they fill the window of the agent.
+
+        Nobody waits for it: a run that begins meanwhile is shown what there is.  If others
+        have compacted or reset the session when the summary is there, it is dropped.
+        Errors and cancellation as in `compact`.
+        """
+        session = await self.get(session_id)
+        staff = self.catalog.find(session.agent_id)
+        old = await self.database.read(lambda sql: filling(sql, session_id, staff))
+        if not old:
+            return Compacted(session_id, 0, None)
+        text = await self._summary(session, [message for _, message in old])
+        by = Message(0, "system", text, self.now(), State.COMPLETE)
+        summary = await self.database.write(lambda sql: replace_quietly(sql, session_id, old, by))
+        return Compacted(session_id, len(old) if summary else 0, summary)
 
     async def _summary(self, session: Session, old: Sequence[Message]) -> str:
         staff = self.catalog.find(session.agent_id)

@@ -79,8 +79,8 @@ class Agent:
     )
     compact_at: float = setting(
         0.8,
-        "Share of `context_tokens` from which on older messages are summarised after a turn; "
-        "0 never does.",
+        "Share of what `context_tokens` leave for a conversation from which on older messages "
+        "are summarised after a turn; 0 never does.",
         minimum=0,
         maximum=1,
     )

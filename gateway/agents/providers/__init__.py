@@ -83,6 +83,10 @@ class RejectedError(UnavailableError):
     """The request itself is at fault, or what it asks for: nobody else need be asked."""
 
 
+class ContextExceededError(RejectedError):
+    """The question, with all that was said before, is longer than the model can take."""
+
+
 class Provider(Protocol):
     """Somebody who answers."""
 

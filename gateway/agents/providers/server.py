@@ -9,9 +9,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 
-from gateway.agents.providers import RejectedError
+from gateway.agents.providers import ContextExceededError, RejectedError
 from gateway.agents.providers.dialect import Dialect
 from gateway.agents.providers.draft import error_in
+from gateway.agents.providers.overflow import is_overflow
 from gateway.config.agents import Provider as Settings
 from gateway.errors import UnavailableError
 from gateway.web.client import import_httpx, open_client, read
@@ -93,6 +94,9 @@ class Server:
 
     def rejected(self, message: str) -> RejectedError:
         """Return an error that names the provider, which is not at fault."""
+        if is_overflow(message):
+            advice = "compact or reset the session, or set the agent's context_tokens"
+            return ContextExceededError(self.unavailable(f"{message}: {advice}").message)
         return RejectedError(self.unavailable(message).message)
 
     # -- the request ------------------------------------------------------------------

@@ -25,7 +25,7 @@ CONFIG = Config(
 
 
 def asked(staff):
-    return [(each.name, each.model, each.provider) for each in staff.provider.links]
+    return [(each.name, each.model, each.provider) for each in staff.provider.provider.links]
 
 
 def test_agents_are_listed_in_order_and_the_first_is_the_default():
@@ -98,9 +98,9 @@ def test_a_fallback_that_there_is_not_says_what_to_add():
 
 async def test_after_a_reload_nobody_is_passed_over_any_more():
     catalog = Catalog.of(CONFIG)
-    chain = catalog.find("home").provider
+    chain = catalog.find("home").provider.provider
     chain.rests.begin(chain.links[0], UnavailableError("no"))
-    assert catalog.find("home").provider.rests.has(chain.links[0])
+    assert catalog.find("home").provider.provider.rests.has(chain.links[0])
     catalog.apply(CONFIG.agents.items(), CONFIG.providers.items())
-    assert not catalog.find("home").provider.rests.has(chain.links[0])
-    assert catalog.find("home").provider.tally is chain.tally
+    assert not catalog.find("home").provider.provider.rests.has(chain.links[0])
+    assert catalog.find("home").provider.provider.tally is chain.tally

@@ -7,7 +7,7 @@ import trio
 from asking import AT_ONCE, KEY, TURN, ask, complaint, provider, trouble
 from far_server import drips, endless_line, hangs, hangs_up, raw, refuses
 
-from gateway.agents.providers import RejectedError, remote, stream
+from gateway.agents.providers import ContextExceededError, RejectedError, remote, stream
 from gateway.agents.providers.remote import Remote
 from gateway.agents.providers.server import RetryableError, Server
 from gateway.config.agents import Provider as Settings
@@ -272,3 +272,11 @@ async def test_an_answer_that_reaches_the_limit_of_tokens_says_so(api):
     async with api.serving(raw(api.text("half"), api.CUT), api.says("whole")) as fake:
         assert (await ask(api, fake))[0].truncated
         assert not (await ask(api, fake))[0].truncated
+
+
+async def test_a_conversation_that_is_too_long_is_an_error_of_its_own(api):
+    said = {"error": {"message": "prompt is too long: 9 tokens > 8 maximum"}}
+    async with api.serving(refuses(400, said)) as fake:
+        error = await trouble(api, fake)
+    assert isinstance(error, ContextExceededError)
+    assert "compact or reset the session" in error.message
