@@ -343,7 +343,7 @@ class App:
         return [
             *core_methods(lambda principal: document(self.dispatcher.router, principal)),
             agent_methods(self.runs),
-            agents_methods(self.catalog),
+            agents_methods(self.catalog, self.reloader),
             approvals_methods(self.toolbox.approvals),
             sessions_methods(self.sessions),
             models_methods(self.catalog),

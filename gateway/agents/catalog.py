@@ -29,6 +29,8 @@ class Agent:
     run_seconds: float
     history_messages: int
     fallbacks: tuple[str, ...] = ()
+    context_tokens: int = 0
+    reset: str = "never"
 
 
 @attrs.frozen(eq=False)
@@ -80,6 +82,8 @@ class Catalog:
                 run_seconds=settings.run_seconds,
                 history_messages=settings.history_messages,
                 fallbacks=settings.fallbacks,
+                context_tokens=settings.context_tokens,
+                reset=settings.reset,
             )
             for number, (agent_id, settings) in enumerate(self._agents.items())
         )

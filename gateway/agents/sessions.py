@@ -14,6 +14,7 @@ from gateway.agents.lanes import Lanes
 from gateway.agents.providers import Said, Turn
 from gateway.agents.records import Message, Page, Session, State
 from gateway.agents.steps import spoken
+from gateway.agents.usage import Usage, of_session
 from gateway.errors import ConflictError, GatewayError
 from gateway.storage.store import Store
 
@@ -64,6 +65,10 @@ class Sessions:
     async def get(self, session_id: str) -> Session:
         """Return one session."""
         return await self.database.read(lambda sql: records.find_session(sql, session_id))
+
+    async def usage(self, session_id: str) -> Usage:
+        """Return what a session has cost; zeros if it does not exist."""
+        return await self.database.read(lambda sql: of_session(sql, session_id))
 
     async def history(
         self, session_id: str, limit: int, before: tuple[int, int] | None = None

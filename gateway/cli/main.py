@@ -51,6 +51,15 @@ _APPROVALS: Final = {
 }
 """The same below ``approvals``."""
 
+_AGENTS: Final = {
+    "list": ("agents:show_all", "List all agents; the first is the default."),
+    "get": ("agents:show", "Show one agent with all its settings."),
+    "create": ("agents:create", "Add an agent; it can be talked to at once."),
+    "update": ("agents:update", "Change settings of an agent."),
+    "delete": ("agents:delete", "Remove an agent; its sessions stay."),
+}
+"""The same below ``agents``."""
+
 _COMPLETION: Final = "--install-completion"
 
 
@@ -75,6 +84,10 @@ def make_app() -> App:
     for name, (place, words) in _APPROVALS.items():
         approvals.command(f"gateway.cli.{place}", name=name, help=words)
     app.command(approvals)
+    agents = App(name="agents", help="Look at who there is to talk to, hire and dismiss.")
+    for name, (place, words) in _AGENTS.items():
+        agents.command(f"gateway.cli.{place}", name=name, help=words)
+    app.command(agents)
     return app
 
 
@@ -111,7 +124,7 @@ def _check_command(arguments: Sequence[str]) -> None:
 
     Left to cyclopts it would be an argument too many of the default command.
     """
-    known = ("run", "config", "approvals", *_COMMANDS)
+    known = ("run", "config", "approvals", "agents", *_COMMANDS)
     if arguments and not arguments[0].startswith("-") and arguments[0] not in known:
         raise UsageError(
             f"there is no command {arguments[0]}.{did_you_mean(arguments[0], known)}"

@@ -7,6 +7,7 @@ import attrs
 
 from gateway.agents.records import Message, Session
 from gateway.agents.sessions import Compacted, Export, Sessions
+from gateway.agents.usage import Usage
 from gateway.errors import InvalidParamError
 from gateway.rpc.router import Methods
 
@@ -42,6 +43,13 @@ class Which:
     """One session."""
 
     session_id: str
+
+
+@attrs.frozen
+class Details(Session):
+    """A session, and what it has cost since it was begun or reset."""
+
+    usage: Usage
 
 
 @attrs.frozen
@@ -92,9 +100,10 @@ def sessions_methods(sessions: Sessions) -> Methods:
         return Listed(tuple(found), f"{found[-1].updated!r}_{found[-1].id}" if full else None)
 
     @methods.method("read")
-    async def get(params: Which) -> Session:
-        """Return one session."""
-        return await sessions.get(params.session_id)
+    async def get(params: Which) -> Details:
+        """Return one session, and what it has cost."""
+        session = await sessions.get(params.session_id)
+        return Details(**attrs.asdict(session), usage=await sessions.usage(params.session_id))
 
     @methods.method("read")
     async def history(params: History) -> Messages:

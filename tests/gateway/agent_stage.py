@@ -37,6 +37,7 @@ class Told:
     errors: list = attrs.field(factory=list)
     turns: list = attrs.field(factory=list)
     busy: set = attrs.field(factory=set)
+    usage: dict = attrs.field(factory=dict)
 
     async def answer(self, turn, emit):
         self.turns.append(turn)
@@ -49,7 +50,7 @@ class Told:
             emit(Chunk("delta", f" {word}" if number else word))
             if error is not None:
                 raise error
-        return Answer(" ".join(words), {"words": len(words)})
+        return Answer(" ".join(words), {"words": len(words)} | self.usage)
 
     async def summary(self, turn):
         await trio.sleep(self.delay)

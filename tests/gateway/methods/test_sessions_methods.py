@@ -41,9 +41,24 @@ async def test_a_session_is_what_the_list_says(autojump_clock, stage):
     async with stage.running():
         entry = await stage.ask("hello")
         [session] = (await call(stage, "sessions.list"))["sessions"]
-        assert await call(stage, "sessions.get", sessionId=entry.session_id) == session
+        found = await call(stage, "sessions.get", sessionId=entry.session_id)
+        assert found == session | {"usage": {"runs": 1, "inputTokens": 0, "outputTokens": 0}}
         assert set(session) == {"id", "agentId", "title", "created", "updated", "messageCount"}
         assert (await call(stage, "sessions.list", agentId="x"))["sessions"] == []
+
+
+async def test_a_session_says_what_it_has_cost_until_it_is_reset(autojump_clock, stage):
+    stage.told.usage = {"prompt_tokens": 12, "completion_tokens": 3}
+    async with stage.running():
+        session = (await stage.ask("m0")).session_id
+        stage.told.usage = {"input_tokens": 5, "output_tokens": 1}
+        await stage.ask("m1", session_id=session)
+        await stage.ask("elsewhere")
+        usage = (await call(stage, "sessions.get", sessionId=session))["usage"]
+        assert usage == {"runs": 2, "inputTokens": 17, "outputTokens": 4}
+        await stage.sessions.reset(session)
+        usage = (await call(stage, "sessions.get", sessionId=session))["usage"]
+        assert usage == {"runs": 0, "inputTokens": 0, "outputTokens": 0}
 
 
 async def test_a_history_is_paged_to_the_first_message(autojump_clock, stage):
