@@ -30,6 +30,7 @@ from gateway.config.paths import Paths
 from gateway.config.reload import Rejection, Reloader
 from gateway.config.revisions import Revisions
 from gateway.config.watch import Watch
+from gateway.conversation.hooks import Webhooks, no_channels
 from gateway.health.metrics import Metrics
 from gateway.health.monitor import Monitor
 from gateway.health.snapshot import Part, Verdict
@@ -129,6 +130,8 @@ class App:
         self.compaction = Compaction(self.sessions.relieve, self.bus)
         self.toolbox = make_toolbox(self.bus, self.catalog, self.database)
         self.runs = Runs(self.database, self.bus, self.catalog, lanes, toolbox=self.toolbox)
+        self.hooks = Hooks()
+        self.webhooks = Webhooks(self.runs, self.database, self.hooks, send=no_channels)
 
     def _make_tree(self) -> None:
         # Never gives up: configurations that do not come up must not add up to an end.
@@ -169,7 +172,6 @@ class App:
         self.authenticator = Authenticator(self.config.auth)
         self.lockout = Lockout(limits.login_failures)
         self.gate = Gate()
-        self.hooks = Hooks()
         self.connections = Connections(Limits.of(limits))
         self.hub = Hub(self.bus, self.connections)
         self.metrics = self._make_metrics()
@@ -216,6 +218,7 @@ class App:
             Child("logging", keep_logging, (self.outer.log, config.logging)),
             Child("agents", keep_applied, (self.catalog.apply, *agents)),
             Child("auth", keep_applied, (self._authenticate, config.auth)),
+            *self.webhooks.children(config.hooks),
         ]
 
     async def apply(self, config: Config) -> None:

@@ -60,6 +60,12 @@ _AGENTS: Final = {
 }
 """The same below ``agents``."""
 
+_HOOKS: Final = {
+    "list": ("hooks:show", "List what others may post to, and what comes of it."),
+    "sign": ("hooks:sign_body", "Print the headers with which standard input would be accepted."),
+}
+"""The same below ``hooks``."""
+
 _COMPLETION: Final = "--install-completion"
 
 
@@ -88,6 +94,10 @@ def make_app() -> App:
     for name, (place, words) in _AGENTS.items():
         agents.command(f"gateway.cli.{place}", name=name, help=words)
     app.command(agents)
+    hooks = App(name="hooks", help="Look at the webhooks, try one.")
+    for name, (place, words) in _HOOKS.items():
+        hooks.command(f"gateway.cli.{place}", name=name, help=words)
+    app.command(hooks)
     return app
 
 
@@ -124,7 +134,7 @@ def _check_command(arguments: Sequence[str]) -> None:
 
     Left to cyclopts it would be an argument too many of the default command.
     """
-    known = ("run", "config", "approvals", "agents", *_COMMANDS)
+    known = ("run", "config", "approvals", "agents", "hooks", *_COMMANDS)
     if arguments and not arguments[0].startswith("-") and arguments[0] not in known:
         raise UsageError(
             f"there is no command {arguments[0]}.{did_you_mean(arguments[0], known)}"

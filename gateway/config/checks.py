@@ -9,6 +9,8 @@ import attrs
 from gateway.config import values
 from gateway.config.agents import BUILT_IN, Agent
 from gateway.config.channels import Channels
+from gateway.config.hooks import accounts_in
+from gateway.config.hooks import problems as hook_problems
 from gateway.config.issues import Issue, Path, render_path
 from gateway.config.model import Config
 from gateway.config.setting import Secret
@@ -39,6 +41,7 @@ def check(config: Config, raw: Mapping[str, Any], *, whole: bool = True) -> Iter
         yield from _check_providers(config, raw)
         yield from _check_tools(config, raw)
         yield from _check_presence(config, raw)
+        yield from _check_hooks(config, raw)
         yield from _check_bound(config, raw)
     yield from _check_windows(config)
     yield from _check_bindings(config)
@@ -191,9 +194,24 @@ def _credentials(config: Config) -> Iterator[tuple[Path, Secret]]:
             yield ("auth", "tokens", name, "token"), token.token
 
 
+def _check_hooks(config: Config, raw: Mapping[str, Any]) -> Iterator[Issue]:
+    # As above: what has a mistake in it has been named nevertheless.
+    agents, accounts = raw.get("agents", config.agents), accounts_in(raw.get("channels"))
+    for name, hook in config.hooks.items():
+        known = agents if isinstance(agents, Mapping) else ()
+        for which, message, hint in hook_problems(hook, known, accounts):
+            yield Issue(message, ("hooks", name, which), hint)
+
+
+def _hook_secrets(config: Config) -> Iterator[tuple[Path, Secret]]:
+    for name, hook in config.hooks.items():
+        if hook.secret.resolved:
+            yield ("hooks", name, "secret"), hook.secret
+
+
 def _check_repeated(config: Config) -> Iterator[Issue]:
     first: dict[str, Path] = {}
-    for path, secret in _credentials(config):
+    for path, secret in (*_credentials(config), *_hook_secrets(config)):
         if first.setdefault(secret.value, path) != path and secret.value:
             other = ".".join(map(str, first[secret.value]))
             yield Issue(f"has the same value as {other}", path, "each credential needs its own")

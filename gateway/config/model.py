@@ -14,6 +14,7 @@ from gateway.config import values
 from gateway.config.agents import Agent, Provider
 from gateway.config.bindings import Binding
 from gateway.config.channels import Channels
+from gateway.config.hooks import Hook
 from gateway.config.openai_api import OpenAIApi
 from gateway.config.setting import RESTART, Secret, setting
 
@@ -255,6 +256,9 @@ class Config:
     channels: Channels = setting(attrs.Factory(Channels), "Where people talk to agents.")
     bindings: Mapping[str, Binding] = setting(
         attrs.Factory(dict), "Which agent answers where, by a name of your choice."
+    )
+    hooks: Mapping[str, Hook] = setting(
+        attrs.Factory(dict), "What others may post to `/hooks/NAME`, by that name."
     )
     openai_api: OpenAIApi = setting(
         attrs.Factory(OpenAIApi), "Agents for programs that know OpenAI's API."

@@ -31,6 +31,7 @@ _HOST: Final = re.compile(
     r"(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*\.?"
 )
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*")
+_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -76,6 +77,12 @@ def check_token(value: str) -> None:
     """Accept what fits into an ``Authorization`` header.  Source: RFC 6750, 2.1."""
     if not _VISIBLE.fullmatch(value):
         raise ValueError("must be visible ASCII characters without spaces")
+
+
+def check_header(value: str) -> None:
+    """Accept the name of an HTTP header.  Source: RFC 9110, 5.6.2."""
+    if not _HEADER.fullmatch(value):
+        raise ValueError("must be the name of a header, like X-Signature")
 
 
 def check_password(value: str) -> None:

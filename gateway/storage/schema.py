@@ -174,4 +174,16 @@ STEPS: Final[tuple[str, ...]] = (
         UNIQUE (account, sender)
     ) WITHOUT ROWID;
     """,
+    """
+    -- Deliveries of webhooks that were taken: *mark* is a digest of the content or of the
+    -- sender's id, *result* the JSON that was answered.
+    CREATE TABLE deliveries (
+        hook TEXT NOT NULL,
+        mark BLOB NOT NULL,
+        result BLOB NOT NULL,
+        at REAL NOT NULL,
+        PRIMARY KEY (hook, mark)
+    ) WITHOUT ROWID;
+    CREATE INDEX deliveries_by_age ON deliveries (at);
+    """,
 )

@@ -119,11 +119,12 @@ class Gateway:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(unwanted)}
         return clean | {"HOME": str(self.home), "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
 
-    def command(self, *arguments, **environment):
+    def command(self, *arguments, stdin=None, **environment):
         """Run a command of the gateway to its end; returns the finished process."""
         return subprocess.run(
             [sys.executable, "-m", "gateway", *arguments],
             env=self.environment() | environment,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=60,
