@@ -506,18 +506,32 @@ def write_lines(number, level):
 # --- secrets
 
 
+ACCOUNTS = {
+    "matrix": ({"homeserver": "https://m.example", "user": "bot"}, ("token", "password")),
+    "irc": ({"host": "irc.example", "nick": "bot"}, ("password",)),
+    "telegram": ({}, ("token", "webhook_secret")),
+    "discord": ({}, ("token",)),
+    "slack": ({}, ("bot_token", "app_token", "signing_secret")),
+    "whatsapp": ({"phone_number_id": "1"}, ("token", "app_secret", "verify_token")),
+}
+"""What an account needs beside its secrets, and these, by platform."""
+
+SECRETS = {"password", "token", "key", "hook"}.union(*(own for _, own in ACCOUNTS.values()))
+"""Words by which secrets are told apart."""
+
+
 def canaries():
     """Return a word for each way in which a secret can stand in a file."""
     return {
         f"{name}-{form}": f"c4nary-{name}-{form}-0123456789abcdef0123456789"
-        for name in ("password", "token", "key")
+        for name in SECRETS
         for form in ("inline", "env", "file", "both")
     }
 
 
 def with_canaries(folder, form):
     """Return a configuration in which every secret is a canary, in one *form*."""
-    words = {name: canaries()[f"{name}-{form}"] for name in ("password", "token", "key")}
+    words = {name: canaries()[f"{name}-{form}"] for name in SECRETS}
     for name, word in words.items():
         (folder / f"{name}.secret").write_text(word + "\n")
         (folder / f"{name}.secret").chmod(0o600)
@@ -539,10 +553,17 @@ def with_canaries(folder, form):
             | {"api_key": secret("key")}
         },
         "agents": {"main": {"provider": "p"}},
+        "channels": {
+            platform: {"main": {"enabled": False} | needed | {each: secret(each) for each in own}}
+            for platform, (needed, own) in ACCOUNTS.items()
+        },
+        "hooks": {"h": {"secret": secret("hook")}},
         "logging": {"level": "debug"},
     }
     covered = {".".join(leaf.pattern) for leaf in leaves() if leaf.field.metadata["secret"]}
-    assert covered == {"auth.password", "auth.tokens.*.token", "providers.*.api_key"}
+    accounts = {f"channels.{name}.*.{each}" for name, (_, own) in ACCOUNTS.items() for each in own}
+    others = {"auth.password", "auth.tokens.*.token", "providers.*.api_key", "hooks.*.secret"}
+    assert covered == accounts | others
     environ = {f"CANARY_{name.upper()}": word for name, word in words.items()}
     return document(tables), environ
 
