@@ -12,6 +12,7 @@ import attrs
 import trio
 
 from gateway.channels.base import ChannelError, LostError, StalledError
+from gateway.errors import GatewayError
 from gateway.web.client import import_httpx, open_client, parsed, read
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ REPLY_BYTES: Final = 8 * 1024 * 1024
 
 SECONDS: Final = 10.0
 """For a whole request and its reply, unless the caller says otherwise."""
+
+DOWNLOAD_SECONDS: Final = 60.0
+"""For a whole file: 20 MB over a slow line."""
 
 LONGEST_WAIT: Final = 3600.0
 """Most seconds that a platform can make us wait; more is no answer but a way to say no."""
@@ -81,14 +85,18 @@ class Api:
         base_url: str,
         *,
         headers: Mapping[str, str] | None = None,
+        masked: str | None = None,
         transport: Any = None,
     ) -> AsyncIterator["Api"]:
         """Have an API with connections of its own while the body runs.
 
+        *masked* is a credential that belongs into paths, where `MASK` stands for it.
         *transport* replaces the network, for tests.
         """
         httpx = await import_httpx()
-        async with open_client(base_url, headers=headers, transport=transport) as client:
+        async with open_client(
+            base_url, headers=headers, masked=masked, transport=transport
+        ) as client:
             yield cls(client, httpx, name)
 
     async def request(
@@ -101,20 +109,35 @@ class Api:
         *seconds*.
         """
         with trio.move_on_after(seconds):
-            return await self._exchange(method, path, content)
+            reply = await self._exchange(method, path, REPLY_BYTES, content)
+            if reply is None:
+                raise ChannelError(f"{self.name} answered with more than {REPLY_BYTES} bytes")
+            return reply
         raise StalledError(f"{self.name} gave no answer within {seconds:g} s")
 
-    async def _exchange(self, method: str, path: str, content: Mapping[str, Any]) -> Reply:
+    async def download(
+        self, path: str, limit: int, *, seconds: float = DOWNLOAD_SECONDS, **content: Any
+    ) -> Reply:
+        """Return a file of at most *limit* bytes; raises ``too-large``, and as `request` does."""
+        with trio.move_on_after(seconds):
+            reply = await self._exchange("GET", path, limit, content)
+            if reply is None:
+                raise GatewayError("too-large", f"the file has more than {limit} bytes")
+            return reply
+        raise StalledError(f"{self.name} did not give the file within {seconds:g} s")
+
+    async def _exchange(
+        self, method: str, path: str, limit: int, content: Mapping[str, Any]
+    ) -> Reply | None:
+        """Return the reply, or `None` if it has more than *limit* bytes."""
         try:
             async with self.client.stream(method, path, **content) as response:
-                body = await read(response, REPLY_BYTES)
+                body = await read(response, limit)
         except self.httpx.InvalidURL as error:
             raise ChannelError(f"{self.name} has an address that is none") from error
         except self.httpx.HTTPError as error:
             raise self._lost(error) from error
-        if body is None:
-            raise ChannelError(f"{self.name} answered with more than {REPLY_BYTES} bytes")
-        return Reply(response.status_code, response.headers, body)
+        return None if body is None else Reply(response.status_code, response.headers, body)
 
     def _lost(self, error: Exception) -> LostError:
         before = (self.httpx.ConnectError, self.httpx.ConnectTimeout, self.httpx.PoolTimeout)

@@ -106,11 +106,15 @@ class Telegram(Account):
     )
     webhook: str | None = setting(
         None,
-        "Public https URL of this gateway: updates are posted to it instead of being polled.",
+        "Public address of this account's hook, like `https://home.example/hooks/telegram/main`:"
+        " updates are posted there instead of being polled.",
         check=values.check_url,
     )
     webhook_secret: Secret | None = setting(
-        None, "Needed with webhook; proves who posts.", secret=True, check=values.check_token
+        None,
+        "Needed with webhook: 1 to 256 letters, digits, `_` and `-`; proves who posts.",
+        secret=True,
+        check=values.check_token,
     )
 
 

@@ -29,7 +29,7 @@ from gateway.logs.tail import tail as process_tail
 CLOSING: Final = 2.0
 """Seconds that the end of the process waits for the last lines."""
 
-_QUIET: Final = ("httpcore", "httpx", "hypercorn", "asyncio")
+_QUIET: Final = ("httpcore", "httpx", "hypercorn", "asyncio", "markdown_it")
 """Libraries that tell at ``info`` what we tell ourselves: heard from ``warning`` on."""
 
 

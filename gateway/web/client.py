@@ -10,10 +10,13 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import quote
 
+import attrs
 import orjson
 import trio
+import trio.lowlevel
 
 from gateway import __version__
 
@@ -25,6 +28,9 @@ USER_AGENT: Final = f"assistant-gateway/{__version__}"
 CONNECT_SECONDS: Final = 10.0
 """Longest wait for a connection, name and TLS included: mobile networks take some seconds."""
 
+MASK: Final = "***"
+"""Stands in a path for a credential that the server wants to have there."""
+
 
 @asynccontextmanager
 async def open_client(
@@ -33,16 +39,22 @@ async def open_client(
     headers: Mapping[str, str] | None = None,
     seconds: float = 30.0,
     connect_seconds: float = CONNECT_SECONDS,
+    masked: str | None = None,
     transport: Any = None,
 ) -> AsyncIterator["httpx.AsyncClient"]:
     """Have a client with connections of its own, closed afterwards, also by cancelling.
 
     *seconds* bounds each read and write, *connect_seconds* each attempt to connect; bound
-    a whole exchange by a cancel scope.
+    a whole exchange by a cancel scope.  *masked* is sent in place of the first `MASK` in a
+    path, and known to nothing that logs or reports addresses.
     *transport* replaces the network, for tests.
     """
     httpx = await import_httpx()
     context = await tls_context() if transport is None else False
+    if masked is not None:
+        if transport is None:
+            transport = httpx.AsyncHTTPTransport(verify=context, trust_env=False)
+        transport = _Unmasking(transport, quote(masked, safe=":").encode())
     async with httpx.AsyncClient(
         base_url=base_url,
         headers={"User-Agent": USER_AGENT, **(headers or {})},
@@ -55,9 +67,49 @@ async def open_client(
         yield client
 
 
+@attrs.frozen(eq=False)
+class _Unmasking:
+    """A transport that puts *secret* where the mask is; what httpx logs is above it."""
+
+    transport: Any
+    secret: bytes = attrs.field(repr=False)
+
+    async def handle_async_request(self, request: "httpx.Request") -> "httpx.Response":
+        path = request.url.raw_path.replace(MASK.encode(), self.secret, 1)
+        # A copy: the request itself is what is shown in logs and errors.
+        copy = type(request)(
+            request.method,
+            request.url.copy_with(raw_path=path),
+            headers=request.headers,
+            stream=request.stream,
+            extensions=request.extensions,
+        )
+        response: httpx.Response = await self.transport.handle_async_request(copy)
+        return response
+
+    async def __aenter__(self) -> Self:
+        await self.transport.__aenter__()
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        await self.transport.__aexit__(*details)
+
+    async def aclose(self) -> None:
+        await self.transport.aclose()
+
+
+@cache
+def load_httpx() -> Any:
+    """Return the module; the first time it takes 100 ms."""
+    return importlib.import_module("httpx")
+
+
 async def import_httpx() -> Any:
-    """Return the module; importing it takes 100 ms, too long for a start and for the loop."""
-    return await trio.to_thread.run_sync(importlib.import_module, "httpx")
+    """Return the module; the first time from a thread, as it would stop the loop."""
+    if load_httpx.cache_info().currsize:
+        await trio.lowlevel.checkpoint()
+        return load_httpx()
+    return await trio.to_thread.run_sync(load_httpx)
 
 
 async def tls_context() -> ssl.SSLContext:
