@@ -185,6 +185,7 @@ async def test_thoughts_are_no_part_of_the_answer():
     assert (answer.text, chunks) == ("", [("thinking", "hm")])
 
 
+@pytest.mark.slow  # importing it takes seconds
 async def test_the_official_client_understands_the_fake():
     anthropic = await trio.to_thread.run_sync(__import__, "anthropic")
 

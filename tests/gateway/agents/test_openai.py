@@ -188,6 +188,7 @@ async def test_tool_calls_in_no_known_shape_are_no_crash(odd):
             assert answer.calls == ()
 
 
+@pytest.mark.slow  # importing it takes seconds
 async def test_the_official_client_understands_the_fake():
     openai = await trio.to_thread.run_sync(__import__, "openai")
 
