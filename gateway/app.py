@@ -20,6 +20,7 @@ from gateway.agents.lanes import Lanes
 from gateway.agents.runs import Report, Runs
 from gateway.agents.sessions import Sessions
 from gateway.agents.tools.built_in import make_toolbox
+from gateway.agents.tools.servers.pool import Servers
 from gateway.announcer import TICK, Announcer
 from gateway.bus import Bus
 from gateway.config.file import ConfigFile
@@ -103,7 +104,7 @@ class App:
         outer: Outer | None = None,
     ) -> None:
         assert loaded.config is not None, "a gateway runs on a valid configuration"
-        self.config, self.paths = loaded.config, paths
+        self.config, self.paths, self.environ = loaded.config, paths, environ
         self.outer = outer or Outer(ConfigFile(paths.config, environ))
         self.next: Loaded | None = None
         """What to start over with, if not with what the file says then."""
@@ -129,6 +130,7 @@ class App:
         self.sessions = Sessions(self.database, self.catalog, lanes)
         self.compaction = Compaction(self.sessions.relieve, self.bus)
         self.toolbox = make_toolbox(self.bus, self.catalog, self.database)
+        self.servers = Servers(self.toolbox.registry, lambda: self.running.mcp, self.environ)
         self.runs = Runs(self.database, self.bus, self.catalog, lanes, toolbox=self.toolbox)
         self.hooks = Hooks()
         self.webhooks = Webhooks(self.runs, self.database, self.hooks, send=no_channels)
@@ -193,6 +195,7 @@ class App:
             Child("store", self.database.run, stop_timeout=5),
             self.settings.as_child(),
             Child("clients", self.hub.run, stop_timeout=8),
+            self.servers.supervisor.as_child(),
             self.runs.supervisor.as_child(stop_timeout=4),
             Child("compaction", self.compaction.run),
             # What is left of the 30 s after the others had their turn.
@@ -226,6 +229,7 @@ class App:
         try:
             await self.root.reconcile(self.children(config))
             await self.settings.reconcile(self._applied(config))
+            await self.servers.supervisor.reconcile(self.servers.children(config.mcp))
         except RuntimeError as error:
             # One of them was stopped meanwhile, by a signal or by an operator.
             raise ExceptionGroup("the configuration did not come up", [error]) from error
@@ -340,7 +344,7 @@ class App:
         self.endpoint.apply(limits)
 
     def _methods(self) -> list[Methods]:
-        nested = (self.settings, self.runs.supervisor)
+        nested = (self.settings, self.servers.supervisor, self.runs.supervisor)
         tree = Tree(self.root, {f"gateway/{each.name}": each for each in nested})
         facts = Facts(self.paths.config, self.paths.state, time.time())
         return [

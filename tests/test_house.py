@@ -228,6 +228,9 @@ def test_importing_does_nothing():
 def test_a_gateway_that_starts_does_not_load_what_only_others_need():
     """Start-up time and memory: the client and the command line have these for themselves."""
     # rich is not among them: structlog imports it wherever it is installed (4 MB).
-    heavy = ("httpx", "trio_websocket", "cyclopts", "hypothesis", "pytest")
+    heavy = (
+        *("httpx", "trio_websocket", "cyclopts", "hypothesis", "pytest"),
+        *("mcp", "pydantic"),
+    )
     code = f"import gateway.app, gateway.process, sys; print(*set({heavy}) & sys.modules.keys())"
     assert _python(code).split() == []

@@ -12,6 +12,7 @@ from gateway.config.channels import Channels
 from gateway.config.hooks import accounts_in
 from gateway.config.hooks import problems as hook_problems
 from gateway.config.issues import Issue, Path, render_path
+from gateway.config.mcp import wrong
 from gateway.config.model import Config
 from gateway.config.setting import Secret
 from gateway.config.strength import NEEDED, bits
@@ -43,6 +44,7 @@ def check(config: Config, raw: Mapping[str, Any], *, whole: bool = True) -> Iter
         yield from _check_presence(config, raw)
         yield from _check_hooks(config, raw)
         yield from _check_bound(config, raw)
+    yield from _check_servers(config, raw)
     yield from _check_windows(config)
     yield from _check_bindings(config)
     yield from _check_strength(config)
@@ -183,6 +185,15 @@ def _check_tools(config: Config, raw: Mapping[str, Any]) -> Iterator[Issue]:
     for name, agent in config.agents.items():
         for which, index, hint in unknown_tools(agent.tools, servers):
             yield Issue("there is no such tool", ("agents", name, "tools", which, index), hint)
+
+
+def _check_servers(config: Config, raw: Mapping[str, Any]) -> Iterator[Issue]:
+    for name, server in config.mcp.items():
+        # A command that has the wrong type is reported as that, not as missing.
+        given = {each for each in ("command", "url") if getattr(server, each) is not None}
+        if given == {"command", "url"} & raw["mcp"][name].keys():
+            for path, message, hint in wrong(name, server):
+                yield Issue(message, ("mcp", name, *path), hint)
 
 
 def _credentials(config: Config) -> Iterator[tuple[Path, Secret]]:

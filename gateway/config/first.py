@@ -63,6 +63,19 @@ _AGENTS: Final = """
 [agents.main]
 """
 
+_MCP: Final = """
+# Servers of tools that speak the Model Context Protocol: a command, or a url.  Agents may
+# use what their tools.allow or tools.ask names, like "files__*".
+#[mcp.files]
+#command = "mcp-server-filesystem"
+#args = ["/srv/documents"]
+#env = []
+# url = "https://host/mcp"
+# token = "${MCP_TOKEN}"
+#call_seconds = 60.0
+#owner_only = true
+"""
+
 _BINDINGS: Final = """
 # Which agent answers where, if not the default one; each table has a name of your choice.
 # What is not given matches anything, and of those that match the most specific counts.
@@ -91,6 +104,7 @@ def text(token: str) -> str:
         _PROVIDERS,
         _AGENTS + "".join(_lines(Agent)),
         *_table(ToolPolicy, "agents.main.tools"),
+        _MCP,
         _CHANNELS,
         _BINDINGS,
         *_table(Logging, "logging"),

@@ -15,6 +15,7 @@ from gateway.config.agents import Agent, Provider
 from gateway.config.bindings import Binding
 from gateway.config.channels import Channels
 from gateway.config.hooks import Hook
+from gateway.config.mcp import McpServer
 from gateway.config.openai_api import OpenAIApi
 from gateway.config.setting import RESTART, Secret, setting
 
@@ -259,6 +260,9 @@ class Config:
     )
     hooks: Mapping[str, Hook] = setting(
         attrs.Factory(dict), "What others may post to `/hooks/NAME`, by that name."
+    )
+    mcp: Mapping[str, McpServer] = setting(
+        attrs.Factory(dict), "Servers of tools, by name, which begins the names of their tools."
     )
     openai_api: OpenAIApi = setting(
         attrs.Factory(OpenAIApi), "Agents for programs that know OpenAI's API."

@@ -516,7 +516,7 @@ ACCOUNTS = {
 }
 """What an account needs beside its secrets, and these, by platform."""
 
-SECRETS = {"password", "token", "key", "hook"}.union(*(own for _, own in ACCOUNTS.values()))
+SECRETS = {"password", "token", "key", "hook", "mcp"}.union(*(own for _, own in ACCOUNTS.values()))
 """Words by which secrets are told apart."""
 
 
@@ -558,12 +558,13 @@ def with_canaries(folder, form):
             for platform, (needed, own) in ACCOUNTS.items()
         },
         "hooks": {"h": {"secret": secret("hook")}},
+        "mcp": {"m": {"url": "http://127.0.0.1:9/mcp", "token": secret("mcp")}},
         "logging": {"level": "debug"},
     }
     covered = {".".join(leaf.pattern) for leaf in leaves() if leaf.field.metadata["secret"]}
     accounts = {f"channels.{name}.*.{each}" for name, (_, own) in ACCOUNTS.items() for each in own}
     others = {"auth.password", "auth.tokens.*.token", "providers.*.api_key", "hooks.*.secret"}
-    assert covered == accounts | others
+    assert covered == accounts | others | {"mcp.*.token"}
     environ = {f"CANARY_{name.upper()}": word for name, word in words.items()}
     return document(tables), environ
 

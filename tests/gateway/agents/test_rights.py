@@ -8,6 +8,7 @@ from tool_stage import OWNER, call
 from whole import CONFIG, gateway
 
 from gateway.agents.tools import toolbox as toolbox_module
+from gateway.config.mcp import McpServer
 from gateway.config.tools import BUILT_IN_TOOLS, ToolPolicy
 
 ATTEMPTS = [
@@ -60,3 +61,16 @@ async def test_a_setting_that_is_new_tomorrow_allows_nothing_today(app):
     box = attrs.evolve(app.toolbox, policy_of=lambda _: Tomorrow())
     assert box.offers(OWNER) == ()
     assert toolbox_module.nothing_allowed("main").deny == ("*",)
+
+
+async def test_policies_and_servers_change_while_the_gateway_runs(app):
+    assert app.catalog.policy("main").allow == ()
+    agent = attrs.evolve(app.running.agents["main"], tools=ToolPolicy(allow=("web_fetch",)))
+    server = McpServer(command="/nowhere/mcp")
+    await app.apply(attrs.evolve(app.running, agents={"main": agent}, mcp={"files": server}))
+    assert [offer.name for offer in app.toolbox.offers(OWNER)] == ["web_fetch"]
+    paths = [each.path for each in app.servers.supervisor.status().children]
+    assert paths == ["gateway/mcp/files"]
+    await app.apply(app.running)
+    assert app.toolbox.offers(OWNER) == ()
+    assert app.servers.supervisor.status().children == ()

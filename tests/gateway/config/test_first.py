@@ -38,7 +38,7 @@ def test_it_loads_with_every_default_uncommented():
     text = uncommented(first.text("t" * 43))
     loaded = load(text)
     assert loaded.issues == ()
-    config = attrs.evolve(loaded.config, auth=Config().auth, providers={}, bindings={})
+    config = attrs.evolve(loaded.config, auth=Config().auth, providers={}, mcp={}, bindings={})
     assert config == Config()
     assert loaded.config.providers["local"].kind == "openai"
 

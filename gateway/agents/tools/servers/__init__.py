@@ -1,0 +1,1 @@
+"""Tools of other people: MCP servers, each a supervised child."""
