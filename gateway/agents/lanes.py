@@ -28,20 +28,25 @@ class Place:
 
 @attrs.define(eq=False)
 class Lanes:
-    """One lane per key; a lane that nobody is in costs nothing."""
+    """One lane per key; a lane that nobody is in costs nothing.
 
+    In each, *depth* may wait.
+    """
+
+    depth: int = DEPTH
     _lanes: dict[str, deque[Place]] = attrs.field(factory=dict, init=False)
 
     def check(self, key: str) -> None:
-        """Raise ``overloaded`` if `DEPTH` wait in the lane *key*."""
-        if len(self._lanes.get(key, ())) > DEPTH:
-            raise GatewayError("overloaded", f"{DEPTH} messages wait in this session; await them")
+        """Raise ``overloaded`` if *depth* wait in the lane *key*."""
+        if len(self._lanes.get(key, ())) > self.depth:
+            waiting = f"{self.depth} messages wait in this session; await them"
+            raise GatewayError("overloaded", waiting)
 
     @contextmanager
     def join(self, key: str) -> Iterator[Place]:
         """Have a place at the end of the lane *key* while the body runs.
 
-        Order is that of the calls.  Raises ``overloaded`` if `DEPTH` wait already.
+        Order is that of the calls.  Raises ``overloaded`` if *depth* wait already.
         """
         self.check(key)
         lane = self._lanes.setdefault(key, deque())

@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import structlog
@@ -16,6 +16,7 @@ import trio
 from gateway.bus import Bus
 from gateway.channels import inbox
 from gateway.channels.base import (
+    Abilities,
     Channel,
     ChannelError,
     Inbound,
@@ -58,7 +59,7 @@ class Condition(StrEnum):
 
 
 Taken = Callable[[Sequence[inbox.Entry]], None]
-"""Is told of messages that are on the disk."""
+"""Is told of messages that are on the disk; of none when the account comes up."""
 
 Drain = Callable[[str], Awaitable[None]]
 """Returns when no message of an account is being answered."""
@@ -83,6 +84,8 @@ class Account:
     spread: Callable[[], float] = random.random
     channel: Channel | None = attrs.field(default=None, init=False)
     """The channel while there is one; use it only when `condition` says connected."""
+    abilities: Abilities | None = attrs.field(default=None, init=False)
+    """Those of the channel, also while it is gone; `None` before there was one."""
     identity: str | None = attrs.field(default=None, init=False)
     error: str | None = attrs.field(default=None, init=False)
     """Why it does not work, or the last time did not; kept until it works again."""
@@ -172,9 +175,11 @@ class Account:
 
     async def _live(self, life: Lifetime, settings: Settings) -> None:
         channel = (await self.make())(settings)
+        self.channel, self.abilities = channel, channel.abilities
         cursor = await self.post.database.read(lambda sql: inbox.read_cursor(sql, self.id))
         link = AccountLink(self, life, cursor)
-        self.channel = channel
+        # What came before the last stop waits for it to be known how to answer.
+        self.taken(())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._receive, channel, link)
             nursery.start_soon(self.delivery.run, channel, lambda: self._connected)
@@ -212,7 +217,7 @@ class Account:
         self.received += len(entries)
         self.last_inbound = self.post.now()
         for entry in entries:
-            self.bus.publish("channel.message", _metadata(entry))
+            self.bus.publish("channel.message", entry.metadata)
         self.taken(entries)
 
     def tell(self) -> None:
@@ -224,19 +229,6 @@ class Account:
         self.bus.publish(
             "channel.status", {"channel": self.id, "state": condition, "error": self.error}
         )
-
-
-def _metadata(entry: inbox.Entry) -> dict[str, Any]:
-    """Return what may be told of a message: not what it says."""
-    message = entry.message
-    return {
-        "channel": entry.account,
-        "direction": "in",
-        "chat": message.place.chat,
-        "sender": message.sender.id,
-        "messageId": message.id,
-        "state": entry.state,
-    }
 
 
 @attrs.define(eq=False)

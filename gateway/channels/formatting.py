@@ -84,7 +84,9 @@ def _fenced(text: str, abilities: Abilities) -> Iterator[str]:
             # A fence as long as a message is none that anybody meant.
             again, opened, room = "", "", abilities.length
         piece = rest if size(again + rest) <= abilities.length else _first(rest, room, size)
-        rest = rest[len(piece) :].removeprefix("\n")
+        rest = rest[len(piece) :]
+        # The break itself; behind a line break, what follows is indentation.
+        rest = rest[1:] if rest[:1] in ("\n", " ") else rest
         opened = _open_at_end(piece, opened)
         closing = f"\n{_marks(opened)}" if opened and rest else ""
         yield again + piece.strip("\n") + closing

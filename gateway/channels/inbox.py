@@ -58,6 +58,18 @@ class Entry:
         """What makes everything that it leads to unique: runs, messages in the outbox."""
         return f"in-{self.id}"
 
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What may be told of it to everybody who reads events: not what it says."""
+        return {
+            "channel": self.account,
+            "direction": "in",
+            "chat": self.message.place.chat,
+            "sender": self.message.sender.id,
+            "messageId": self.message.id,
+            "state": self.state,
+        }
+
 
 def read_cursor(sql: Connection, account: str) -> str | None:
     """Return where the account goes on reading."""

@@ -1,0 +1,132 @@
+"""Shows that an answer is on its way: typing, and the answer as it grows.
+
+Nothing here matters to delivery: what cannot be shown is not shown, and the whole answer is
+sent by the outbox in any case.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import attrs
+import structlog
+import trio
+
+from gateway.channels.base import (
+    SEND_SECONDS,
+    Channel,
+    ChannelError,
+    Outbound,
+    Place,
+    SlowDownError,
+)
+from gateway.channels.formatting import clean, size_of, split
+
+log = structlog.get_logger(__name__)
+
+FIRST_SECONDS: Final = 1.0
+"""An answer that is there sooner is simply sent."""
+
+LEAST_SECONDS: Final = 1.0
+"""Between two edits, whatever the platform says: more often nobody reads."""
+
+MORE: Final = " ..."
+"""Ends a text that is not finished."""
+
+OFF_SECONDS: Final = 2.0
+"""For taking back the sign of typing, also when everything stops."""
+
+
+async def show_typing(channel: Channel, place: Place) -> None:
+    """Show that somebody types until cancelled, and then that nobody does any more."""
+    seconds = channel.abilities.typing_seconds
+    if not seconds:
+        return
+    try:
+        while True:
+            try:
+                with trio.move_on_after(seconds):
+                    await channel.typing(place, on=True)
+            except SlowDownError as error:
+                await trio.sleep(error.after)
+            # Renewed a little before it goes out.
+            await trio.sleep(seconds * 0.8)
+    except ChannelError as error:
+        log.debug("typing is not shown", why=error.message)
+    finally:
+        with trio.move_on_after(OFF_SECONDS, shield=True):
+            await _stop_typing(channel, place)
+
+
+async def _stop_typing(channel: Channel, place: Place) -> None:
+    try:
+        await channel.typing(place, on=False)
+    except ChannelError as error:
+        log.debug("typing is shown a little longer", why=error.message)
+
+
+@attrs.define(eq=False)
+class Preview:
+    """Shows the beginning of an answer while it grows.
+
+    *text* returns what there is of it.  *note* is told the platform's id of the message
+    that shows it, before anything else happens to that message.
+    """
+
+    channel: Channel
+    place: Place
+    key: str
+    text: Callable[[], str]
+    note: Callable[[str], Awaitable[None]]
+    reply_to: str | None = None
+    message_id: str | None = None
+    """The message that shows it, if there is one yet."""
+    _shown: str = attrs.field(default="", init=False)
+
+    async def run(self) -> None:
+        """Show what is new, as often as the platform likes it, until cancelled."""
+        seconds = max(self.channel.abilities.edit_seconds, LEAST_SECONDS)
+        await trio.sleep(FIRST_SECONDS)
+        try:
+            while True:
+                try:
+                    await self._show()
+                except SlowDownError as error:
+                    await trio.sleep(error.after)
+                await trio.sleep(seconds)
+        except ChannelError as error:
+            log.debug("an answer is not shown as it grows", why=error.message)
+
+    async def _show(self) -> None:
+        text = first_part(self.channel, self.text())
+        if not text or text == self._shown:
+            return
+        if self.channel.abilities.edits:
+            await self._show_message(text)
+        else:
+            with trio.move_on_after(SEND_SECONDS):
+                await self.channel.draft(self.place, self.key, text)
+        self._shown = text
+
+    async def _show_message(self, text: str) -> None:
+        message = Outbound(self.place, text, self.key, reply_to=self.reply_to, markup=False)
+        if self.message_id is not None:
+            with trio.move_on_after(SEND_SECONDS):
+                await self.channel.edit(self.place, self.message_id, message)
+            return
+        # Not cut off: nobody would know which message is to be replaced by the answer.
+        with trio.move_on_after(SEND_SECONDS, shield=True):
+            self.message_id = await self.channel.send(message)
+            await self.note(self.message_id)
+
+
+def first_part(channel: Channel, text: str) -> str:
+    """Return what of *text* fits into one message, with a mark that there will be more."""
+    abilities = channel.abilities
+    room = attrs.evolve(abilities, length=abilities.length - size_of(abilities)(MORE))
+    parts = split(clean(text), room)
+    return parts[0] + MORE if parts else ""
+
+
+def can_show(channel: Channel, *, direct: bool) -> bool:
+    """Whether an answer can be shown as it grows."""
+    return channel.abilities.edits or (channel.abilities.drafts and direct)
