@@ -5,7 +5,7 @@ messages have it as theirs, and what becomes of the message is written in the sa
 transaction as the answer.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from sqlite3 import Connection
 from typing import Final
 
@@ -72,7 +72,7 @@ class Answering:
     catalog: Catalog
     post: Post
     bus: Bus
-    bindings: Callable[[], Iterable[Binding]]
+    bindings: Callable[[], Mapping[str, Binding]]
     _running: dict[int, Working] = attrs.field(factory=dict, init=False)
 
     async def answer(self, account: Account, entry: Entry, role: Role) -> None:
@@ -82,7 +82,7 @@ class Answering:
         """
         text = question(entry.message)
         if not text:
-            await self.settle(account, entry, State.IGNORED, "")
+            await self.settle(account, entry, State.IGNORED)
             return
         try:
             entry = await self._claim(account, entry)
@@ -119,7 +119,7 @@ class Answering:
         channel, _, name = account.id.partition(":")
         message = entry.message
         place = Place(channel, name, message.place.chat, message.sender.id)
-        return self.catalog.find(route(self.bindings(), place)).id
+        return self.catalog.find(route(self.bindings().values(), place)).id
 
     async def _submit(self, entry: Entry, text: str, role: Role) -> Run:
         ask = Ask(
@@ -191,18 +191,24 @@ class Answering:
         match ended.state:
             case "done":
                 text = ended.reply or "(The agent has answered nothing.)"
-                await self.settle(account, entry, State.ANSWERED, text, ended.id)
+                await self.settle(account, entry, State.ANSWERED, text, run_id=ended.id)
             case "cancelled":
                 text = f"{ended.reply} [stopped]" if ended.reply or entry.preview else ""
-                await self.settle(account, entry, State.ANSWERED, text, ended.id)
+                await self.settle(account, entry, State.ANSWERED, text, run_id=ended.id)
             case "failed":
                 text = apology(ended.error or "no reason is known")
-                await self.settle(account, entry, State.FAILED, text, ended.id)
+                await self.settle(account, entry, State.FAILED, text, run_id=ended.id)
             case _:
                 raise UnavailableError("the gateway stops; the message is answered afterwards")
 
     async def settle(
-        self, account: Account, entry: Entry, state: State, text: str, run_id: str | None = None
+        self,
+        account: Account,
+        entry: Entry,
+        state: State,
+        text: str = "",
+        *,
+        run_id: str | None = None,
     ) -> None:
         """Write down what became of a message, and *text* to be sent, both or nothing."""
         drafts = self._drafts(account, entry, text)

@@ -26,7 +26,7 @@ from gateway.agents.runs import Runs
 from gateway.config.hooks import Hook
 from gateway.config.templates import fill, needs_json
 from gateway.conversation.signatures import signed_content, verify
-from gateway.errors import GatewayError, UnavailableError
+from gateway.errors import GatewayError
 from gateway.protocol.frames import ParseError, parse
 from gateway.storage.store import Store
 from gateway.web.hooks import HookAnswer, HookRequest, Hooks
@@ -45,12 +45,6 @@ Send = Callable[[str, str, str, str], Awaitable[None]]
 
 It is on the disk when this returns.  Raises `GatewayError`.
 """
-
-
-async def no_channels(*_: str) -> None:
-    """Be the `Send` of a gateway without channels; raises `UnavailableError`."""
-    await trio.lowlevel.checkpoint()
-    raise UnavailableError("this gateway has no channels")
 
 
 @attrs.frozen

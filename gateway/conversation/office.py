@@ -1,7 +1,7 @@
 """Everything between channels and agents, put together."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
 
 import attrs
 
@@ -11,6 +11,9 @@ from gateway.agents.sessions import Sessions
 from gateway.agents.tools.approvals import Approvals
 from gateway.bus import Bus
 from gateway.channels.account import Account
+from gateway.channels.base import Place
+from gateway.channels.formatting import split
+from gateway.channels.outbox import Draft
 from gateway.channels.pool import Pool
 from gateway.channels.post import Post
 from gateway.config.bindings import Binding
@@ -20,17 +23,25 @@ from gateway.conversation.asking import Asking
 from gateway.conversation.pairing import Pairings
 from gateway.conversation.reception import Reception
 from gateway.conversation.typed import Typed
+from gateway.errors import InvalidParamError, UnavailableError
 from gateway.storage.store import Store
 from gateway.web.hooks import Hooks
 from supervisors import Child
 
+SEND_WITHIN: Final = 900.0
+"""Seconds after which a message is not sent any more.  Source: design, "State"."""
 
-@attrs.frozen
-class Rules:
-    """What of the configuration counts here; asked anew whenever it is needed."""
 
-    channels: Callable[[], Channels]
-    bindings: Callable[[], Iterable[Binding]]
+class Rules(Protocol):
+    """What of the configuration counts here."""
+
+    @property
+    def channels(self) -> Channels:
+        """The accounts."""
+
+    @property
+    def bindings(self) -> Mapping[str, Binding]:
+        """Which agent is for whom."""
 
 
 @attrs.define(eq=False)
@@ -38,7 +49,8 @@ class Office:
     """Channels, and the way from them to agents and back.
 
     Its supervisors are ``pool.supervisor`` and ``reception.supervisor``; the latter has to
-    be up before the first.  *pooling* are further arguments of `Pool`, for tests.
+    be up before the first.  *rules* returns the configuration in effect.  *pooling* are
+    further arguments of `Pool`, for tests.
     """
 
     database: Store
@@ -48,7 +60,7 @@ class Office:
     catalog: Catalog
     sessions: Sessions
     approvals: Approvals
-    rules: Rules
+    rules: Callable[[], Rules]
     post: Post = attrs.field(default=attrs.Factory(lambda self: Post(self.database), True))
     pooling: Mapping[str, Any] = attrs.field(factory=dict)
     pool: Pool = attrs.field(init=False)
@@ -56,7 +68,9 @@ class Office:
     reception: Reception = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        answering = Answering(self.runs, self.catalog, self.post, self.bus, self.rules.bindings)
+        answering = Answering(
+            self.runs, self.catalog, self.post, self.bus, lambda: self.rules().bindings
+        )
         self.pairings = Pairings(self.post)
         typed = Typed(
             self.post,
@@ -82,9 +96,31 @@ class Office:
             hooks=self.hooks,
             taken=self.reception.look_soon,
             drain=self.reception.wait_answered,
-            initial=self.rules.channels,
+            initial=lambda: self.rules().channels,
             **self.pooling,
         )
+
+    async def send(
+        self, channel: str, chat: str, text: str, key: str, *, thread: str | None = None
+    ) -> None:
+        """Have *text* sent within `SEND_WITHIN`; it is on the disk when this returns.
+
+        The same *key* is sent once.  Raises `NotFoundError` for a channel that does not
+        exist, `UnavailableError` for one that has never run, ``invalid-params`` for a text
+        in which nothing is to be seen, and ``overloaded``.
+        """
+        account = self.pool.get(channel)
+        if account.abilities is None:
+            raise UnavailableError(f"{channel} has not been started; see channels.status")
+        parts = split(text, account.abilities)
+        if not parts:
+            raise InvalidParamError("text", "must not be empty")
+        expires, place = self.post.now() + SEND_WITHIN, Place(chat, thread)
+        drafts = [
+            Draft(account.id, place, part, f"{key}.{number}", expires)
+            for number, part in enumerate(parts)
+        ]
+        await self.post.put(drafts)
 
     def _account(self, key: str) -> Account:
         return self.pool.get(key)

@@ -161,7 +161,7 @@ class Reception:
             return
         judgement = await self._judge(account, entry)
         if judgement.verdict is Verdict.NOTHING:
-            await self.answering.settle(account, entry, State.IGNORED, "")
+            await self.answering.settle(account, entry, State.IGNORED)
         elif judgement.verdict is Verdict.PAIR:
             await self._pair(account, entry)
         elif command := parse(entry.message.text):
@@ -190,7 +190,7 @@ class Reception:
         age = self.post.now() - (sent if 0 < sent <= received else received)
         if age < account.settings.expiry_seconds:
             return False
-        await self.answering.settle(account, entry, State.EXPIRED, "")
+        await self.answering.settle(account, entry, State.EXPIRED)
         log.warning("a message was too old to be answered", channel=entry.account, seconds=age)
         return True
 

@@ -41,14 +41,14 @@ class Monitor:
 
     def snapshot(self) -> Snapshot:
         """Return the health as it is this moment."""
-        status = self.tree()
-        why = tuple(reasons(status))
+        status, channels = self.tree(), self.channels()
+        why = _reasons(status, channels)
         return Snapshot(
             status=verdict(status, why),
             version=__version__,
             uptime=self.uptime,
             reasons=why,
-            channels=self.channels(),
+            channels=channels,
             agents=self.agents(),
             plugins=self.plugins(),
             nodes=self.nodes(),
@@ -68,7 +68,7 @@ class Monitor:
 
     def _tell(self) -> None:
         status = self.tree()
-        why = tuple(reasons(status))
+        why = _reasons(status, self.channels())
         now = verdict(status, why), why
         if now != self._told:
             self._told = now
@@ -81,3 +81,17 @@ class Monitor:
         """Seconds since the first look."""
         # Trio's clock: it does not jump when somebody sets the time.
         return 0.0 if self._started is None else trio.current_time() - self._started
+
+
+def _reasons(status: Status, channels: tuple[Part, ...]) -> tuple[Reason, ...]:
+    """Return everything that is not well: in the tree, and what channels know better."""
+    above = f"{status.path}/channels/"
+    # A child that runs may have a platform that is silent; one that waits to be restarted
+    # says why itself.
+    own = tuple(
+        Reason(above + each.id, each.last_error or "the platform is silent")
+        for each in channels
+        if each.status is Verdict.DEGRADED
+    )
+    known = {each.path for each in own}
+    return (*(each for each in reasons(status) if each.path not in known), *own)

@@ -126,6 +126,18 @@ class EventLog:
         return Events(found, found[-1].cursor if found else self._end, gap=gap)
 
 
+def blocked(tree: Status, block: object) -> dict[str, object]:
+    """Return the data of ``supervision.changed`` about a *block* of the event loop."""
+    path = f"{tree.path}/watchdog"
+    incarnations = {each.path: each.incarnation for each in tree.children}
+    return {
+        "kind": "blocked",
+        "path": path,
+        "incarnation": incarnations[path],
+        "error": str(block),
+    }
+
+
 @attrs.frozen
 class Tree:
     """The supervisors by path: *root*, and *nested* ones like ``gateway/agents``."""

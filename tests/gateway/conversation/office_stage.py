@@ -19,7 +19,7 @@ from gateway.channels.post import Post
 from gateway.config.agents import Agent
 from gateway.config.channels import Channels, Signal
 from gateway.config.model import Config
-from gateway.conversation.office import Office, Rules
+from gateway.conversation.office import Office
 from gateway.storage.memory import Memory
 from gateway.web.hooks import Hooks
 from supervisors import Supervisor
@@ -41,7 +41,7 @@ class Stage:
         factory=lambda: Signal(number="+1", strangers="allow", expiry_seconds=900.0)
     )
     channel: type = MemoryChannel
-    bindings: list = attrs.field(factory=list)
+    bindings: dict = attrs.field(factory=dict)
     told: Told = attrs.field(factory=Told)
     agents: dict = attrs.field(factory=lambda: dict(AGENTS))
     events: list = attrs.field(factory=list)
@@ -70,7 +70,7 @@ class Stage:
             catalog=catalog,
             sessions=Sessions(self.database, catalog, lanes, self.now),
             approvals=self.approvals,
-            rules=Rules(lambda: Channels(signal={"main": self.settings}), lambda: self.bindings),
+            rules=lambda: self,
             post=Post(self.database, now=self.now),
             pooling={"platform": lambda _: self._platform, "spread": lambda: 0.0},
         )
@@ -82,6 +82,10 @@ class Stage:
                 self.office.pool.supervisor.as_child(),
             ],
         )
+
+    @property
+    def channels(self):
+        return Channels(signal={"main": self.settings})
 
     def now(self):
         """Unix time that goes on with the clock of the test."""

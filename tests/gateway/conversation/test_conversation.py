@@ -53,7 +53,7 @@ async def test_a_slow_answer_delays_no_other_chat(autojump_clock, stage):
 
 
 async def test_a_binding_decides_which_agent_answers(autojump_clock, stage):
-    stage.bindings = [Binding("other", channel="signal", account="main", sender="bob")]
+    stage.bindings["b"] = Binding("other", channel="signal", account="main", sender="bob")
     async with stage.running():
         await stage.ask(message(1, place=Place("bob"), sender=Sender("bob")), message(2))
         assert {turn.model for turn in stage.told.turns} == {"m", "n"}
@@ -64,7 +64,7 @@ async def test_a_binding_decides_which_agent_answers(autojump_clock, stage):
 async def test_another_agent_begins_another_session(autojump_clock, stage):
     async with stage.running():
         await stage.ask(message(1))
-        stage.bindings = [Binding("other", channel="signal")]
+        stage.bindings["b"] = Binding("other", channel="signal")
         await stage.ask(message(2))
         assert len(await stage.sessions()) == 2
 

@@ -1,53 +1,41 @@
 """The composition root: from a configuration to the list of children.
 
-The only module that knows all parts.  Objects are made once and outlive the crashes of
-the children that run them; children find each other through these objects, never through
-something that belongs to a sibling's incarnation.  The list is the start order, and read
-backwards the order of a stop.
+The only package that knows all parts; what clients can call is put together in `table`.
+Objects are made once and outlive the crashes of the children that run them; children find
+each other through these objects, never through something that belongs to a sibling's
+incarnation.  The list is the start order, and read backwards the order of a stop.
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
 import attrs
 
-from gateway import logs
 from gateway.agents.catalog import Catalog
 from gateway.agents.compaction import Compaction
 from gateway.agents.lanes import Lanes
-from gateway.agents.runs import Report, Runs
+from gateway.agents.runs import Runs
 from gateway.agents.sessions import Sessions
 from gateway.agents.tools.built_in import make_toolbox
 from gateway.agents.tools.servers.pool import Servers
 from gateway.announcer import TICK, Announcer
+from gateway.app.table import methods_of, metrics_of
 from gateway.bus import Bus
 from gateway.config.file import ConfigFile
-from gateway.config.load import Loaded, load
+from gateway.config.load import Loaded
 from gateway.config.model import Auth, Config, Logging
 from gateway.config.model import Limits as ClientLimits
 from gateway.config.paths import Paths
 from gateway.config.reload import Rejection, Reloader
 from gateway.config.revisions import Revisions
 from gateway.config.watch import Watch
-from gateway.conversation.hooks import Webhooks, no_channels
-from gateway.health.metrics import Metrics
+from gateway.conversation.hooks import Webhooks
+from gateway.conversation.office import Office
 from gateway.health.monitor import Monitor
-from gateway.health.snapshot import Part, Verdict
 from gateway.keeping import keep_applied, keep_logging
-from gateway.methods.agent import agent_methods
-from gateway.methods.agents import agents_methods
-from gateway.methods.approvals import approvals_methods
-from gateway.methods.config import config_methods
-from gateway.methods.core import core_methods
-from gateway.methods.health import health_methods
-from gateway.methods.logs import logs_methods
-from gateway.methods.metrics import metrics_methods
-from gateway.methods.models import models_methods
-from gateway.methods.sessions import sessions_methods
-from gateway.methods.supervision import EventLog, Tree, supervision_methods
-from gateway.methods.system import Counts, Facts, system_methods
+from gateway.methods.supervision import EventLog, blocked
+from gateway.parts import agent_parts, channel_parts
 from gateway.process import Exit, Process, make_notify, watchdog_interval
 from gateway.rpc.auth import Authenticator, Principal
 from gateway.rpc.client import Endpoint
@@ -57,8 +45,7 @@ from gateway.rpc.handshake import Handshake
 from gateway.rpc.hub import Hub
 from gateway.rpc.idempotency import Idempotency
 from gateway.rpc.lockout import Lockout
-from gateway.rpc.openrpc import document
-from gateway.rpc.router import Methods, Router
+from gateway.rpc.router import Router
 from gateway.serving.binding import own_addresses, resolve
 from gateway.serving.connections import Connections
 from gateway.serving.hooks import hook_entrance
@@ -133,7 +120,17 @@ class App:
         self.servers = Servers(self.toolbox.registry, lambda: self.running.mcp, self.environ)
         self.runs = Runs(self.database, self.bus, self.catalog, lanes, toolbox=self.toolbox)
         self.hooks = Hooks()
-        self.webhooks = Webhooks(self.runs, self.database, self.hooks, send=no_channels)
+        self.office = Office(
+            self.database,
+            self.bus,
+            self.hooks,
+            self.runs,
+            self.catalog,
+            self.sessions,
+            self.toolbox.approvals,
+            lambda: self.running,
+        )
+        self.webhooks = Webhooks(self.runs, self.database, self.hooks, send=self.office.send)
 
     def _make_tree(self) -> None:
         # Never gives up: configurations that do not come up must not add up to an end.
@@ -149,7 +146,14 @@ class App:
         )
         self.process = Process(self.root, hang_up=self._hang_up)
         self.happened = EventLog()
-        self.monitor = Monitor(self.bus, self.root.status, agents=self._agents)
+        self.monitor = Monitor(
+            self.bus,
+            self.root.status,
+            agents=lambda: agent_parts(self.catalog, self.runs.reports),
+            channels=lambda: channel_parts(
+                self.office.pool.accounts.values(), self.office.pool.supervisor.status()
+            ),
+        )
 
     def _make_reload(self, loaded: Loaded) -> None:
         self.revisions = Revisions(self.database)
@@ -176,11 +180,24 @@ class App:
         self.gate = Gate()
         self.connections = Connections(Limits.of(limits))
         self.hub = Hub(self.bus, self.connections)
-        self.metrics = self._make_metrics()
-        self.dispatcher = Dispatcher(Router(self._methods()), self.gate, Idempotency(self.database))
+        self.metrics = metrics_of(self)
+        self.dispatcher = Dispatcher(
+            Router(methods_of(self)), self.gate, Idempotency(self.database)
+        )
         handshake = Handshake(self.authenticator, self.lockout)
         self.endpoint = Endpoint(self.hub, self.dispatcher, handshake, limits)
         self.port = self._make_port()
+
+    @property
+    def supervisors(self) -> tuple[Supervisor, ...]:
+        """Those below the root, whose children can be commanded too."""
+        return (
+            self.settings,
+            self.servers.supervisor,
+            self.runs.supervisor,
+            self.office.reception.supervisor,
+            self.office.pool.supervisor,
+        )
 
     @property
     def running(self) -> Config:
@@ -198,9 +215,11 @@ class App:
             self.servers.supervisor.as_child(),
             self.runs.supervisor.as_child(stop_timeout=4),
             Child("compaction", self.compaction.run),
+            self.office.reception.supervisor.as_child(stop_timeout=4),
             # What is left of the 30 s after the others had their turn.
             Child("requests", self.gate.run, stop_timeout=22),
             Child("listener", self.port.run, (config.gateway,), backoff=Backoff(first=0.2)),
+            self.office.pool.supervisor.as_child(stop_timeout=10),
             # Each beats once a turn; a few turns without one are no slowness any more.
             Child(
                 "health",
@@ -230,6 +249,7 @@ class App:
             await self.root.reconcile(self.children(config))
             await self.settings.reconcile(self._applied(config))
             await self.servers.supervisor.reconcile(self.servers.children(config.mcp))
+            await self.office.pool.supervisor.reconcile(self.office.pool.children(config.channels))
         except RuntimeError as error:
             # One of them was stopped meanwhile, by a signal or by an operator.
             raise ExceptionGroup("the configuration did not come up", [error]) from error
@@ -259,9 +279,9 @@ class App:
         with self.outer.sockets.reserving(addresses, gateway.port):
             yield
         self.next = loaded
-        self._start_over("the configuration has changed")
+        self.start_over("the configuration has changed")
 
-    def _start_over(self, reason: str, process: bool = False) -> None:
+    def start_over(self, reason: str, process: bool = False) -> None:
         """Begin to stop, to start over in this process, or in another *process*."""
         if not process:
             self.before = self.before or self.reloader.in_effect
@@ -286,23 +306,7 @@ class App:
 
     def _blocked(self, block: Block) -> None:
         """Tell of a block of the event loop; the watchdog has logged it already."""
-        path = "gateway/watchdog"
-        incarnations = {each.path: each.incarnation for each in self.root.status().children}
-        self.bus.publish(
-            "supervision.changed",
-            {
-                "kind": "blocked",
-                "path": path,
-                "incarnation": incarnations[path],
-                "error": str(block),
-            },
-        )
-
-    def _agents(self) -> tuple[Part, ...]:
-        """Return the health of all agents: how the last run of each has ended."""
-        return tuple(
-            _agent_part(each.id, self.runs.reports.get(each.id)) for each in self.catalog.list()
-        )
+        self.bus.publish("supervision.changed", blocked(self.root.status(), block))
 
     def _is_ready(self) -> bool:
         """Return whether requests are taken: everything has started and nothing stops."""
@@ -342,54 +346,3 @@ class App:
         """Have *limits* hold for connections made from now on."""
         self.connections.apply(Limits.of(limits))
         self.endpoint.apply(limits)
-
-    def _methods(self) -> list[Methods]:
-        nested = (self.settings, self.servers.supervisor, self.runs.supervisor)
-        tree = Tree(self.root, {f"gateway/{each.name}": each for each in nested})
-        facts = Facts(self.paths.config, self.paths.state, time.time())
-        return [
-            *core_methods(lambda principal: document(self.dispatcher.router, principal)),
-            agent_methods(self.runs),
-            agents_methods(self.catalog, self.reloader),
-            approvals_methods(self.toolbox.approvals),
-            sessions_methods(self.sessions),
-            models_methods(self.catalog),
-            config_methods(
-                self.reloader, self.revisions, partial(load, overrides=self.outer.file.overrides)
-            ),
-            health_methods(self.monitor.snapshot),
-            logs_methods(logs.tail),
-            metrics_methods(self.metrics.render),
-            supervision_methods(tree, self.happened),
-            system_methods(
-                facts,
-                self._counts,
-                uptime=lambda: self.monitor.uptime,
-                shutdown=self.process.stop,
-                restart=self._start_over,
-            ),
-        ]
-
-    def _counts(self) -> Counts:
-        return Counts(
-            connections=self.connections.count,
-            clients=len(self.hub.clients),
-            nodes=len(self.hub.nodes),
-            in_flight=len(self.gate.in_flight),
-        )
-
-    def _make_metrics(self) -> Metrics:
-        metrics = Metrics()
-        metrics.gauge("connections", "Open connections.", lambda: self.connections.count)
-        metrics.gauge("clients", "Connected clients.", lambda: len(self.hub.clients))
-        metrics.gauge("requests_in_flight", "Requests.", lambda: len(self.gate.in_flight))
-        metrics.tree(self.root.status)
-        metrics.providers(self.catalog.tally.requests, self.catalog.tally.tokens)
-        return metrics
-
-
-def _agent_part(agent_id: str, report: Report | None) -> Part:
-    if report is None:
-        return Part(agent_id, Verdict.UNKNOWN)
-    verdict = Verdict.DEGRADED if report.error else Verdict.OK
-    return Part(agent_id, verdict, since=report.at, last_error=report.error)
