@@ -589,6 +589,10 @@ ASKED = [
     ("logs.tail", {}),
     ("system.info", {}),
     ("agents.list", {}),
+    ("channels.list", {}),
+    ("channels.status", {"channel": "telegram:main"}),
+    ("channels.probe", {"channel": "telegram:main"}),
+    ("pairing.list", {}),
     ("models.list", {}),
     ("agent.run", {"message": "hello"}),
 ]
