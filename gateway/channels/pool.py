@@ -80,6 +80,8 @@ class Pool:
         wanted = {key: each for key, each in settings_by_id(channels).items() if each.enabled}
         for key in wanted:
             self._accounts.setdefault(key, self._account(key))
+        posting = (key for key, settings in wanted.items() if settings.takes_posts)
+        self.hooks.expect("channels", (key.replace(":", "/", 1) for key in posting))
         return [
             Child(
                 key,

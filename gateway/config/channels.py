@@ -62,6 +62,11 @@ class Account:
         20_000_000, "Largest attachment that is taken; 0 takes none.", unit="bytes", minimum=0
     )
 
+    @property
+    def takes_posts(self) -> bool:
+        """Whether the platform posts to ``/hooks/PLATFORM/NAME``."""
+        return False
+
 
 @attrs.frozen(kw_only=True)
 class Matrix(Account):
@@ -117,6 +122,11 @@ class Telegram(Account):
         check=values.check_token,
     )
 
+    @property
+    def takes_posts(self) -> bool:
+        """Whether the platform posts to ``/hooks/PLATFORM/NAME``."""
+        return self.webhook is not None
+
 
 @attrs.frozen(kw_only=True)
 class Discord(Account):
@@ -141,6 +151,11 @@ class Slack(Account):
     )
     api: str = setting("https://slack.com/api", "Root of the Web API.", check=values.check_url)
 
+    @property
+    def takes_posts(self) -> bool:
+        """Whether the platform posts to ``/hooks/PLATFORM/NAME``."""
+        return self.app_token is None
+
 
 @attrs.frozen(kw_only=True)
 class WhatsApp(Account):
@@ -157,6 +172,11 @@ class WhatsApp(Account):
     api: str = setting(
         "https://graph.facebook.com/v23.0", "Root of the Graph API.", check=values.check_url
     )
+
+    @property
+    def takes_posts(self) -> bool:
+        """Whether the platform posts to ``/hooks/PLATFORM/NAME``."""
+        return True
 
 
 @attrs.frozen(kw_only=True)
