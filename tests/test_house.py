@@ -73,6 +73,7 @@ EXCEPTIONS = {
     (CLOCK, "gateway/agents/records.py"): "messages and runs are stamped, for people",
     (CLOCK, "gateway/announcer.py:Announcer._tick"): "the time in a tick is a stamp for clients",
     (CLOCK, "gateway/app/table.py:methods_of"): "system.info says since when it runs, for people",
+    (CLOCK, "gateway/channels/irc/channel.py"): "messages are stamped where the server does not",
     (CLOCK, "gateway/channels/post.py"): "messages expire, also while nobody runs",
     (CLOCK, "gateway/cli/screen.py:since"): "how long ago a stamp of another process was",
     (CLOCK, "gateway/cli/screen.py:until"): "how long it is to a stamp of another process",

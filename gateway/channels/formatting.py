@@ -13,6 +13,9 @@ from gateway.channels.base import Abilities
 FENCE: Final = re.compile(r"^ {0,3}(`{3,}|~{3,})([^`\n]*)$")
 """The line that opens or closes a block of code.  Source: CommonMark 4.5."""
 
+INDENT: Final = "    "
+"""Makes a line code.  Source: CommonMark 4.4."""
+
 BREAKS: Final = ("\n\n", "\n", ". ", " ")
 """Where a text may be divided, the best first."""
 
@@ -65,11 +68,18 @@ def split(text: str, abilities: Abilities) -> list[str]:
 
 
 def _lines(text: str, abilities: Abilities) -> Iterator[str]:
-    """Yield one message for each line: without formatting, fences say nothing."""
-    size = size_of(abilities)
+    """Yield one message for each line; those of a block of code are indented instead of fenced.
+
+    So each is still code to whoever renders it.
+    """
+    size, opened = size_of(abilities), ""
     for line in text.split("\n"):
-        if not FENCE.match(line):
-            yield from _pieces(line.replace("\t", "    "), abilities.length, size)
+        if FENCE.match(line):
+            opened = _open_at_end(line, opened)
+            continue
+        margin = INDENT if opened else ""
+        for piece in _pieces(line.replace("\t", INDENT), abilities.length - len(margin), size):
+            yield margin + piece
 
 
 def _fenced(text: str, abilities: Abilities) -> Iterator[str]:

@@ -84,7 +84,11 @@ class Matrix(Account):
 
 @attrs.frozen(kw_only=True)
 class Irc(Account):
-    """A nick on an IRC network."""
+    """A nick on an IRC network.
+
+    In `allow` and `owners` stands `account:NAME` for whoever is logged in to the network's
+    services; `nick!user@host` only proves as much as the network does for a host.
+    """
 
     host: str = setting(doc="The server, like `irc.libera.chat`.", check=values.check_host)
     port: int = setting(6697, "Its port.", minimum=1, maximum=65535)
@@ -95,7 +99,23 @@ class Irc(Account):
     )
     user: str | None = setting(None, "SASL account; the nick by default.", check=values.check_word)
     password: Secret | None = setting(
-        None, "SASL password.", secret=True, check=values.check_password
+        None,
+        "SASL password; sent over TLS or to this machine, never else.",
+        secret=True,
+        check=values.check_password,
+    )
+    server_password: Secret | None = setting(
+        None,
+        "Password of the server itself or of a bouncer, if it has one.",
+        secret=True,
+        check=values.check_password,
+    )
+    line_seconds: float = setting(
+        1.0,
+        "Least time between two lines, after five at once; networks close on who is faster.",
+        unit="seconds",
+        minimum=0.1,
+        maximum=10,
     )
 
 
