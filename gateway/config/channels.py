@@ -72,9 +72,14 @@ class Account:
 class Matrix(Account):
     """An account on a Matrix homeserver; rooms must not be encrypted."""
 
-    homeserver: str = setting(doc="Like `https://matrix.example`.", check=values.check_url)
+    homeserver: str = setting(
+        doc="The address that clients use, like `https://matrix.example`.", check=values.check_url
+    )
     token: Secret | None = setting(
-        None, "An access token; or give user and password.", secret=True, check=values.check_token
+        None,
+        "An access token; or give `user` and `password`, which are used once to get one.",
+        secret=True,
+        check=values.check_token,
     )
     user: str | None = setting(None, "Like `@bot:example` or `bot`, with a password.")
     password: Secret | None = setting(
