@@ -18,6 +18,7 @@ from gateway.agents.lanes import Lanes
 from gateway.agents.runs import Runs
 from gateway.agents.sessions import Sessions
 from gateway.agents.tools.built_in import make_toolbox
+from gateway.agents.tools.messages import message_tools
 from gateway.agents.tools.servers.pool import Servers
 from gateway.announcer import TICK, Announcer
 from gateway.app.table import methods_of, metrics_of
@@ -130,6 +131,7 @@ class App:
             self.toolbox.approvals,
             lambda: self.running,
         )
+        self.toolbox.registry.add(message_tools(self.office.say).all)
         self.webhooks = Webhooks(self.runs, self.database, self.hooks, send=self.office.send)
 
     def _make_tree(self) -> None:

@@ -138,10 +138,13 @@ def find(sql: Connection, entry_id: int) -> Entry | None:
     return _entry(row) if row else None
 
 
-def open_entries(sql: Connection) -> list[Entry]:
-    """Return all messages that nothing has become of yet, in the order in which they came."""
-    query = f"{_ENTRY} WHERE state IN ('received', 'claimed') ORDER BY id"
-    return [_entry(row) for row in sql.execute(query)]
+def open_entries(sql: Connection, after: int = 0) -> list[Entry]:
+    """Return messages that nothing has become of yet, in the order in which they came.
+
+    Only those whose id is above *after*.
+    """
+    query = f"{_ENTRY} WHERE state IN ('received', 'claimed') AND id > ? ORDER BY id"
+    return [_entry(row) for row in sql.execute(query, (after,))]
 
 
 def settle(sql: Connection, entry_id: int, state: State, run_id: str | None = None) -> bool:

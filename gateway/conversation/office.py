@@ -1,5 +1,6 @@
 """Everything between channels and agents, put together."""
 
+import secrets
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
@@ -121,6 +122,10 @@ class Office:
             for number, part in enumerate(parts)
         ]
         await self.post.put(drafts)
+
+    async def say(self, channel: str, chat: str, text: str) -> None:
+        """Have *text* sent, as `send` does, also if the same was said before."""
+        await self.send(channel, chat, text, f"say-{secrets.token_hex(12)}")
 
     def _account(self, key: str) -> Account:
         return self.pool.get(key)

@@ -62,6 +62,10 @@ class Reception:
     _lanes: Lanes = attrs.field(factory=lambda: Lanes(depth=AT_ONCE), init=False)
     _open: dict[int, str] = attrs.field(factory=dict, init=False)
     """The account of every message in work, by the message's id."""
+    _seen: int = attrs.field(default=0, init=False)
+    """Messages up to this id have been looked at."""
+    _all: bool = attrs.field(default=True, init=False)
+    """Whether the next look is for all that are open."""
     _news: trio.Event = attrs.field(factory=trio.Event, init=False)
     _done: trio.Event = attrs.field(factory=trio.Event, init=False)
 
@@ -75,8 +79,9 @@ class Reception:
 
     # -- what channels call -----------------------------------------------------------
 
-    def look_soon(self, _: Sequence[Entry] = ()) -> None:
-        """Look for messages that have come; they are on the disk."""
+    def look_soon(self, entries: Sequence[Entry] = ()) -> None:
+        """Look for messages that have come: for *entries*, or for all that are open."""
+        self._all |= not entries
         self._news.set()
 
     async def wait_answered(self, account: str) -> None:
@@ -99,12 +104,15 @@ class Reception:
                     await self._clean()
                     cleaned = trio.current_time()
                 life.heartbeat()
-                with trio.move_on_after(LOOK_SECONDS):
+                with trio.move_on_after(LOOK_SECONDS) as waiting:
                     await self._news.wait()
+                self._all |= waiting.cancelled_caught
 
     async def _give_out(self) -> None:
         try:
-            for entry in await self.post.database.read(inbox.open_entries):
+            after, self._all = 0 if self._all else self._seen, False
+            for entry in await self.post.database.read(lambda sql: inbox.open_entries(sql, after)):
+                self._seen = max(self._seen, entry.id)
                 while len(self._open) >= AT_ONCE:
                     await self._done.wait()
                 if entry.id not in self._open:

@@ -65,6 +65,7 @@ def search(sql: Connection, use: Use, text: str, limit: int) -> tuple[Found, ...
         "SELECT m.session_id, m.role, m.created, m.content FROM messages m"
         " JOIN sessions s ON s.id = m.session_id"
         " WHERE s.agent_id = ? AND (? OR s.id = ?) AND coalesce(m.run_id, '') != ?"
+        " AND s.id NOT GLOB 'once-*'"  # of questions that nothing was to be left of
         " AND m.role IN ('user', 'assistant') AND m.content LIKE ? ESCAPE '\\'"
         " ORDER BY m.id DESC LIMIT ?",
         (use.agent_id, use.by_owner, use.session_id, use.run_id, f"%{pattern}%", limit),
