@@ -186,9 +186,18 @@ class Slack(Account):
 class WhatsApp(Account):
     """A number of the WhatsApp Cloud API."""
 
-    phone_number_id: str = setting(doc="Id of the number.", check=values.check_word)
-    token: Secret = setting(doc="Access token.", secret=True, check=values.check_token)
-    app_secret: Secret = setting(doc="Signs webhooks.", secret=True, check=values.check_token)
+    phone_number_id: str = setting(
+        doc="Id of the number, as the app's page has it; not the number.",
+        check=values.check_word,
+    )
+    token: Secret = setting(
+        doc="Access token of a system user, with `whatsapp_business_messaging`.",
+        secret=True,
+        check=values.check_token,
+    )
+    app_secret: Secret = setting(
+        doc="The app's secret: it signs webhooks.", secret=True, check=values.check_token
+    )
     verify_token: Secret = setting(
         doc="Chosen by you, and given to Meta with the webhook's address.",
         secret=True,

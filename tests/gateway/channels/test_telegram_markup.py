@@ -108,6 +108,11 @@ def test_what_nobody_means_is_read_or_left_as_it_is(text):
     assert html is None or parse(html)
 
 
+def test_a_small_text_is_no_enormous_table():
+    assert to_html("|a" * 700 + "|\n" + "|-" * 700 + "|\n" + "|b\n" * 400) is None
+    assert to_html("|a" * 20 + "|\n" + "|-" * 20 + "|\n" + "|b\n" * 100)
+
+
 def test_what_a_list_of_lists_says_at_its_end_is_there():
     deep = "\n".join("  " * depth + f"- level {depth}" for depth in range(15))
     assert "level 14" in visible(to_html(deep))
