@@ -8,8 +8,8 @@ import trio
 from gateway.agents.providers import Answer, Emit
 from gateway.agents.providers.dialect import Reply
 from gateway.agents.providers.draft import BrokenStreamError
-from gateway.agents.providers.sse import Parser, TooLongError
 from gateway.errors import GatewayError
+from gateway.web.sse import Parser, TooLongError
 
 if TYPE_CHECKING:
     import httpx
@@ -82,7 +82,7 @@ class Stream:
 
     def _understand(self, received: bytes) -> None:
         for event in self._parser.feed(received):
-            for chunk in self.reply.take(event):
+            for chunk in self.reply.take(event.data):
                 self.emitted = True
                 self.emit(chunk)
             if self.reply.done:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.channels.irc.markup import LONGEST, render
+from gateway.channels.inline import LONGEST
+from gateway.channels.irc.markup import render
 
 
 @pytest.mark.parametrize(

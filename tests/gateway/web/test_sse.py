@@ -6,10 +6,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.agents.providers.sse import Parser, TooLongError
+from gateway.web.sse import LONGEST_WAIT, Event, Parser, TooLongError
 
 
 def parse(content, cuts=(), limit=10_000):
+    return [event.data for event in parse_events(content, cuts, limit)]
+
+
+def parse_events(content, cuts=(), limit=10_000):
     parser = Parser(limit)
     edges = [0, *sorted(cuts), len(content)]
     return [
@@ -56,9 +60,9 @@ def test_how_bytes_are_cut_makes_no_difference(parts):
 
 def test_empty_reads_change_nothing():
     parser = Parser(100)
-    assert [e for part in (b"data: x\r", b"", b"\n", b"", b"\r\n") for e in parser.feed(part)] == [
-        "x"
-    ]
+    assert [
+        e.data for part in (b"data: x\r", b"", b"\n", b"", b"\r\n") for e in parser.feed(part)
+    ] == ["x"]
     assert parser.lines == 2
 
 
@@ -68,3 +72,27 @@ def test_empty_reads_change_nothing():
 def test_what_is_too_long_is_refused_whether_line_or_event(content):
     with pytest.raises(TooLongError):
         parse(content, range(0, len(content), 100), limit=1000)
+
+
+def test_an_event_has_its_name_and_the_last_id_that_was_given():
+    content = (
+        b"id: 1\nevent: receive\ndata: a\n\ndata: b\n\nid\ndata: c\n\nid:x\0y\ndata: d\n\n"
+        b"event: lost\n\ndata: e\nid: 5\n\n"
+    )
+    assert parse_events(content) == [
+        Event("a", "receive", "1"),
+        Event("b", "message", "1"),
+        Event("c"),
+        Event("d"),
+        Event("e", "message", "5"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "seconds"),
+    [(b"3000", 3.0), (b"9" * 5000, LONGEST_WAIT), (b"-1", None), (b"soon", None), (b"", None)],
+)
+def test_how_long_to_wait_before_the_next_connection_is_kept(field, seconds):
+    parser = Parser(10_000)
+    parser.feed(b"retry:" + field + b"\n")
+    assert parser.retry == seconds
