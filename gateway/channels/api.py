@@ -116,11 +116,17 @@ class Api:
         raise StalledError(f"{self.name} gave no answer within {seconds:g} s")
 
     async def download(
-        self, path: str, limit: int, *, seconds: float = DOWNLOAD_SECONDS, **content: Any
+        self,
+        path: str,
+        limit: int,
+        *,
+        method: str = "GET",
+        seconds: float = DOWNLOAD_SECONDS,
+        **content: Any,
     ) -> Reply:
         """Return a file of at most *limit* bytes; raises ``too-large``, and as `request` does."""
         with trio.move_on_after(seconds):
-            reply = await self._exchange("GET", path, limit, content)
+            reply = await self._exchange(method, path, limit, content)
             if reply is None:
                 raise GatewayError("too-large", f"the file has more than {limit} bytes")
             return reply

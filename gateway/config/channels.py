@@ -215,7 +215,10 @@ class WhatsApp(Account):
 
 @attrs.frozen(kw_only=True)
 class Signal(Account):
-    """A number behind signal-cli's HTTP daemon."""
+    """A number behind signal-cli's HTTP daemon.
+
+    In `allow` and `owners` stand account ids of Signal (UUIDs), which a pairing shows.
+    """
 
     number: str = setting(doc="Like `+491701234567`.", check=values.check_word)
     url: str = setting("http://127.0.0.1:8080", "The daemon.", check=values.check_url)
