@@ -64,7 +64,8 @@ class Telegram:
 def telegram():
     """Run it around a block."""
     port = free_port()
-    process = subprocess.Popen([sys.executable, str(FAKE), "--port", str(port)])
+    # -P: beside it are files with names of modules of Python, like signal.
+    process = subprocess.Popen([sys.executable, "-P", str(FAKE), "--port", str(port)])
     found = Telegram(port, process)
     until = time.monotonic() + 20
     while True:
