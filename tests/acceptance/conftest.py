@@ -2,6 +2,7 @@
 
 import pytest
 from outside import configured
+from servers import synapse
 
 
 @pytest.fixture
@@ -22,3 +23,10 @@ def shared(tmp_path_factory):
 def running(gateway):
     """A gateway that accepts connections."""
     return gateway.start()
+
+
+@pytest.fixture(scope="session")
+def homeserver(tmp_path_factory):
+    """A running Matrix homeserver for all tests; who stops or pauses it starts it again."""
+    with synapse.running(tmp_path_factory.mktemp("synapse")) as running:
+        yield running

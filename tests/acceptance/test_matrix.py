@@ -1,25 +1,15 @@
 """The Matrix channel on a real homeserver; the other side is driven by plain HTTP."""
 
-import itertools
 from contextlib import asynccontextmanager
 
 import attrs
 import pytest
 import trio
 from matrix_stage import Stage, by_password, by_token
-from servers import synapse
 
 from gateway.channels.base import Attachment, Media, Outbound, Place
 from gateway.errors import GatewayError
 from gateway.storage.memory import Memory
-
-names = (f"user{number}" for number in itertools.count())
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    with synapse.running(tmp_path_factory.mktemp("synapse")) as running:
-        yield running
 
 
 @pytest.fixture
@@ -29,18 +19,18 @@ def database():
 
 
 @pytest.fixture
-def bot(server):
-    return server.register(next(names))
+def bot(homeserver):
+    return homeserver.register()
 
 
 @pytest.fixture
-def ann(server):
-    return server.register(next(names))
+def ann(homeserver):
+    return homeserver.register()
 
 
 @pytest.fixture
-def stage(database, server, bot):
-    return Stage(database, server, by_token(server, bot))
+def stage(database, homeserver, bot):
+    return Stage(database, homeserver, by_token(homeserver, bot))
 
 
 async def call(function, *arguments, **more):
@@ -100,8 +90,8 @@ async def test_what_is_said_between_invitation_and_joining_is_answered(stage, an
         assert [each.text for each in stage.taken] == ["to the bot"]
 
 
-async def test_in_a_group_it_knows_when_it_is_meant(stage, server, ann, bot):
-    bob = server.register(next(names))
+async def test_in_a_group_it_knows_when_it_is_meant(stage, homeserver, ann, bot):
+    bob = homeserver.register()
     await call(bot.call, "PUT", f"profile/{bot.id}/displayname", json={"displayname": "Mr Bot"})
     async with talking(stage, ann, bot, bob, name="group") as room:
         local = bot.id[1:].partition(":")[0]
@@ -133,8 +123,8 @@ async def test_in_a_group_it_knows_when_it_is_meant(stage, server, ann, bot):
         assert not (await stage.heard("reply to ann")).mentioned
 
 
-async def test_a_chat_that_a_third_joins_is_direct_no_more(stage, server, ann, bot):
-    bob = server.register(next(names))
+async def test_a_chat_that_a_third_joins_is_direct_no_more(stage, homeserver, ann, bot):
+    bob = homeserver.register()
     async with talking(stage, ann, bot) as room:
         await call(ann.say, room, "we two")
         assert (await stage.heard("we two")).direct
@@ -289,10 +279,12 @@ async def test_an_encrypted_event_in_a_plain_room_does_not_drive_it_out(stage, a
         assert await call(ann.members, room) == {ann.id, bot.id}
 
 
-async def test_a_stranger_who_is_to_be_ignored_cannot_have_it_in_a_room(database, server, ann, bot):
-    bob = server.register(next(names))
-    settings = by_token(server, bot, strangers="ignore", allow=(ann.id,))
-    stage = Stage(database, server, settings)
+async def test_a_stranger_who_is_to_be_ignored_cannot_have_it_in_a_room(
+    database, homeserver, ann, bot
+):
+    bob = homeserver.register()
+    settings = by_token(homeserver, bot, strangers="ignore", allow=(ann.id,))
+    stage = Stage(database, homeserver, settings)
     async with stage.running():
         await stage.until_connected()
         strange = await call(bob.open_room, bot)
@@ -302,8 +294,8 @@ async def test_a_stranger_who_is_to_be_ignored_cannot_have_it_in_a_room(database
         assert await call(bob.members, strange) == {bob.id}
 
 
-async def test_the_homeserver_is_obeyed_when_it_wants_us_to_slow_down(stage, server, ann, bot):
-    await call(server.limit, bot.id, 1, 3)
+async def test_the_homeserver_is_obeyed_when_it_wants_us_to_slow_down(stage, homeserver, ann, bot):
+    await call(homeserver.limit, bot.id, 1, 3)
     async with talking(stage, ann, bot) as room:
         texts = [str(number) for number in range(8)]
         began = trio.current_time()
@@ -327,8 +319,10 @@ async def test_a_token_that_is_revoked_stops_it_and_says_what_to_do(stage, ann, 
         assert bot.token not in stage.account.error
 
 
-async def test_a_password_is_used_once_and_again_when_it_was_logged_out(database, server, ann, bot):
-    stage = Stage(database, server, by_password(server, bot.id))
+async def test_a_password_is_used_once_and_again_when_it_was_logged_out(
+    database, homeserver, ann, bot
+):
+    stage = Stage(database, homeserver, by_password(homeserver, bot.id))
     async with talking(stage, ann, bot) as room:
         await call(ann.say, room, "one")
         await stage.heard("one")
@@ -347,20 +341,20 @@ async def test_a_password_is_used_once_and_again_when_it_was_logged_out(database
     ("user", "password", "said"),
     [("nobody", "password", "does not accept `user` and `password`"), (None, None, "give")],
 )
-async def test_who_cannot_log_in_is_told_so(database, server, user, password, said):
-    settings = by_password(server, user, password) if user else by_password(server, None)
-    stage = Stage(database, server, settings)
+async def test_who_cannot_log_in_is_told_so(database, homeserver, user, password, said):
+    settings = by_password(homeserver, user, password) if user else by_password(homeserver, None)
+    stage = Stage(database, homeserver, settings)
     async with stage.running():
         await stage.until(lambda: stage.account.condition == "failed")
         assert said in stage.account.error
 
 
-async def test_a_homeserver_that_restarts_loses_and_doubles_nothing(stage, server, ann, bot):
+async def test_a_homeserver_that_restarts_loses_and_doubles_nothing(stage, homeserver, ann, bot):
     async with talking(stage, ann, bot) as room:
         await call(ann.say, room, "before")
         await stage.heard("before")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(call, server.restart)
+            nursery.start_soon(call, homeserver.restart)
             await stage.until(lambda: stage.account.condition == "retrying")
             nursery.start_soon(stage.send, "k", "while it was away", room)
         await call(ann.say, room, "after")
@@ -371,24 +365,24 @@ async def test_a_homeserver_that_restarts_loses_and_doubles_nothing(stage, serve
         assert ann.texts(room).count((bot.id, "while it was away")) == 1
 
 
-async def test_what_was_said_while_the_gateway_was_away_is_heard_once(stage, server, ann, bot):
+async def test_what_was_said_while_the_gateway_was_away_is_heard_once(stage, homeserver, ann, bot):
     async with talking(stage, ann, bot) as room:
         await call(ann.say, room, "before")
         await stage.heard("before")
     texts = [f"missed {number}" for number in range(30)]
     for text in texts:
         await call(ann.say, room, text)
-    again = Stage(stage.database, server, stage.settings)
+    again = Stage(stage.database, homeserver, stage.settings)
     async with again.running():
         await again.heard(texts[-1])
         assert [each.text for each in again.taken] == texts
 
 
-async def test_a_black_hole_is_noticed_and_survived(stage, server, ann, bot):
+async def test_a_black_hole_is_noticed_and_survived(stage, homeserver, ann, bot):
     async with talking(stage, ann, bot) as room:
         await call(ann.say, room, "before")
         await stage.heard("before")
-        server.pause()
+        homeserver.pause()
         try:
             await stage.until(lambda: stage.account.condition == "deaf")
             async with trio.open_nursery() as nursery:
@@ -396,9 +390,9 @@ async def test_a_black_hole_is_noticed_and_survived(stage, server, ann, bot):
                 # Through further attempts, which find silence too.
                 await trio.sleep(3)
                 assert stage.account.condition == "deaf"
-                server.resume()
+                homeserver.resume()
         finally:
-            server.resume()
+            homeserver.resume()
         await stage.until_connected()
         await call(ann.say, room, "after")
         await stage.heard("after")

@@ -8,6 +8,7 @@ import base64
 import fcntl
 import hashlib
 import hmac
+import itertools
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -122,6 +124,7 @@ class Synapse:
     port: int = attrs.field(factory=free_port)
     process: subprocess.Popen | None = None
     _admin: "Person | None" = None
+    _numbers: Iterator[int] = attrs.field(factory=itertools.count)
 
     @property
     def url(self):
@@ -180,8 +183,9 @@ class Synapse:
     def resume(self):
         self.process.send_signal(signal.SIGCONT)
 
-    def register(self, name, password="password", *, admin=False):
-        """Return a new user, logged in."""
+    def register(self, name=None, password="password", *, admin=False):
+        """Return a new user, logged in; with a name of his own unless one is given."""
+        name = name or f"user{next(self._numbers)}"
         where = f"{self.url}/_synapse/admin/v1/register"
         nonce = httpx.get(where, **PLAIN).raise_for_status().json()["nonce"]
         words = [nonce, name, password, "admin" if admin else "notadmin"]
