@@ -81,6 +81,7 @@ EXCEPTIONS = {
     (CLOCK, "gateway/rpc/idempotency.py:Idempotency"): (
         "keys are kept for a day across restarts, which only the wall clock outlives"
     ),
+    (CLOCK, "gateway/storage/media.py"): "files have an age across restarts",
     (CLOCK, "supervisors/_status.py:unix_time"): "the stamps of a status are for people",
     (NAMED, "gateway/web/client.py:_Unmasking.handle_async_request"): "httpx calls it so",
     (REAL_TIME, "tests/gateway/agents/test_crash_runs.py"): KILLED,

@@ -16,6 +16,9 @@ from gateway.agents.tokens import estimate
 FRAME: Final = 6.0
 """Tokens of the marks around each message: role, beginning and end; OpenAI's are 4."""
 
+IMAGE: Final = 1600.0
+"""Tokens of an image: the most that one costs at Anthropic; OpenAI's cost about as much."""
+
 SUMMARY: Final = 0.5
 """Share of the room that a summary may always have; beyond, it is cut so that the last turn
 fits: some models repeat everything instead."""
@@ -69,7 +72,7 @@ def base(turn: Turn) -> float:
 def cost(said: Said) -> float:
     """Return the tokens of a message, with what it wants done."""
     calls = sum(FRAME + estimate(each.name) + estimate(each.arguments) for each in said.calls)
-    return FRAME + estimate(said.content) + calls
+    return FRAME + estimate(said.content) + calls + IMAGE * len(said.images)
 
 
 def _split(messages: Sequence[Said]) -> tuple[tuple[Said, ...], list[tuple[Said, ...]]]:

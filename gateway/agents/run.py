@@ -29,6 +29,7 @@ class Ask:
     *make_session* the session is made if there is none of that id.  *earlier* is what the
     model is shown before the session's own messages; it is not kept.  *provenance* is where
     it comes from: ``owner``, ``user`` (somebody in a channel), ``hook``, ``cron``...
+    *media* are the ids of files that the message names; images among them can be shown.
     """
 
     message: str
@@ -39,6 +40,7 @@ class Ask:
     make_session: bool = False
     earlier: tuple[Said, ...] = ()
     provenance: str = "owner"
+    media: tuple[str, ...] = ()
 
     @property
     def key(self) -> Key | None:
@@ -67,6 +69,8 @@ class Run:
     entry: Entry
     earlier: tuple[Said, ...] = ()
     """What the model is shown before the session's own messages."""
+    media: tuple[str, ...] = ()
+    """The ids of files that its question names."""
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     """Around everything that takes time; its deadline is the agent's."""
     cancelled: bool = attrs.field(default=False, init=False)

@@ -21,6 +21,7 @@ from gateway.agents.providers import Answer, Said, Turn
 from gateway.agents.run import Ask, Run, emitter
 from gateway.agents.tools.toolbox import Toolbox
 from gateway.agents.turns import Turns
+from gateway.agents.vision import Look, blind, showing
 from gateway.bus import Bus
 from gateway.errors import ConflictError, GatewayError, UnavailableError
 from gateway.storage.store import Store
@@ -55,6 +56,7 @@ class Runs:
     """All runs.  *supervisor* is the pool ``agents`` that they are the children of.
 
     *now* returns Unix time.  *toolbox* is what the agents may use, nothing at first.
+    *look* returns the images among stored files.
     """
 
     database: Store
@@ -63,6 +65,7 @@ class Runs:
     lanes: Lanes
     now: Callable[[], float] = records.unix_time
     toolbox: Toolbox = attrs.field(default=attrs.Factory(lambda runs: Toolbox(runs.bus), True))
+    look: Look = blind
     supervisor: Supervisor = attrs.field(init=False)
     reports: dict[str, Report] = attrs.field(factory=dict, init=False)
     """How agents are, by id: those that have been asked."""
@@ -94,7 +97,7 @@ class Runs:
             while True:
                 known = await self._find_keyed(key)
                 if known is not None:
-                    return await self._resume(known, ask.earlier)
+                    return await self._resume(known, ask.earlier, ask.media)
                 # Whoever asked first may have gone while his question was written down.
                 with suppress(IntegrityError):
                     return await self._begin(ask)
@@ -121,17 +124,20 @@ class Runs:
         question = await self._question(ask)
         entry = Entry(question.run_id, question.session_id, question.agent_id, "queued")
         return await self._start(
-            Run(entry, ask.earlier), lambda sql, first: ledger.begin(sql, question, first=first)
+            Run(entry, ask.earlier, ask.media),
+            lambda sql, first: ledger.begin(sql, question, first=first),
         )
 
-    async def _resume(self, entry: Entry, earlier: tuple[Said, ...] = ()) -> Run:
+    async def _resume(
+        self, entry: Entry, earlier: tuple[Said, ...] = (), media: tuple[str, ...] = ()
+    ) -> Run:
         """Return the run of *entry*; take it up again if it came to nothing."""
         if (run := self._live.get(entry.id)) is not None:
             return run
         if entry.state in ledger.FINAL:
             return Run.over(entry)
         self.catalog.find(entry.agent_id)
-        run = Run(entry, earlier)
+        run = Run(entry, earlier, media)
         return await self._start(run, lambda sql, _: ledger.again(sql, entry.id))
 
     async def _question(self, ask: Ask) -> Question:
@@ -239,6 +245,8 @@ class Runs:
         said = await self.database.read(
             lambda sql: records.context(sql, run.session_id, run.id, limit)
         )
+        if run.media and staff.settings.vision:
+            said = showing(said, await self.look(run.media))
         return Turn(staff.settings.model, staff.settings.system_prompt, (*run.earlier, *said))
 
     # -- the end ----------------------------------------------------------------------

@@ -20,6 +20,7 @@ from gateway.agents.sessions import Sessions
 from gateway.agents.tools.built_in import make_toolbox
 from gateway.agents.tools.messages import message_tools
 from gateway.agents.tools.servers.pool import Servers
+from gateway.agents.vision import sight
 from gateway.announcer import TICK, Announcer
 from gateway.app.table import methods_of, metrics_of
 from gateway.bus import Bus
@@ -58,9 +59,13 @@ from gateway.serving.port import Port
 from gateway.serving.sockets import Sockets
 from gateway.storage.database import Database
 from gateway.storage.files import leave_note
+from gateway.storage.media import MediaFiles, Quota
 from gateway.web.hooks import Hooks
 from supervisors import Backoff, Child, Event, State, Supervisor
 from supervisors.watchdog import Block, watch_event_loop
+
+DAY = 24 * 60 * 60.0
+"""In seconds."""
 
 RESTART_MS = 1_000
 """What clients are told to wait when the gateway starts over: stopping and starting idle
@@ -119,7 +124,15 @@ class App:
         self.compaction = Compaction(self.sessions.relieve, self.bus)
         self.toolbox = make_toolbox(self.bus, self.catalog, self.database)
         self.servers = Servers(self.toolbox.registry, lambda: self.running.mcp, self.environ)
-        self.runs = Runs(self.database, self.bus, self.catalog, lanes, toolbox=self.toolbox)
+        self.media = MediaFiles(self.paths.media, self.database, self._quota)
+        self.runs = Runs(
+            self.database,
+            self.bus,
+            self.catalog,
+            lanes,
+            toolbox=self.toolbox,
+            look=sight(self.media),
+        )
         self.hooks = Hooks()
         self.office = Office(
             self.database,
@@ -130,6 +143,7 @@ class App:
             self.sessions,
             self.toolbox.approvals,
             lambda: self.running,
+            self.media,
         )
         self.toolbox.registry.add(message_tools(self.office.say).all)
         self.webhooks = Webhooks(self.runs, self.database, self.hooks, send=self.office.send)
@@ -200,6 +214,10 @@ class App:
             self.office.reception.supervisor,
             self.office.pool.supervisor,
         )
+
+    def _quota(self) -> Quota:
+        media = self.running.media
+        return Quota(media.quota_bytes, media.kept_days * DAY)
 
     @property
     def running(self) -> Config:

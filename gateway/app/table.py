@@ -15,6 +15,7 @@ from gateway.methods.config import config_methods
 from gateway.methods.core import core_methods
 from gateway.methods.health import health_methods
 from gateway.methods.logs import logs_methods
+from gateway.methods.media import media_methods
 from gateway.methods.metrics import metrics_methods
 from gateway.methods.models import models_methods
 from gateway.methods.pairing import pairing_methods
@@ -39,6 +40,7 @@ def methods_of(app: "App") -> list[Methods]:
         agents_methods(app.catalog, app.reloader),
         approvals_methods(app.toolbox.approvals),
         channels_methods(app.office),
+        media_methods(app.media),
         pairing_methods(app.office.pairings),
         sessions_methods(app.sessions),
         models_methods(app.catalog),

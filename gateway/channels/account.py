@@ -131,6 +131,12 @@ class Account:
         """Return how it is, for the supervisor's status."""
         return {"condition": self.condition, "identity": self.identity, "error": self.error}
 
+    async def wait_connected(self) -> Channel:
+        """Return the channel as soon as it can be used, which may be never."""
+        while self.channel is None or not self._connected.is_set():
+            await self._connected.wait()
+        return self.channel
+
     # -- the child --------------------------------------------------------------------
 
     async def run(self, life: Lifetime, settings: Settings) -> None:
@@ -170,7 +176,9 @@ class Account:
             self._stalled = True
             self.error = self.error or "the platform says nothing any more"
         self.channel, self._alive, self._running = None, None, False
-        self._connected = trio.Event()
+        # Whoever waits goes on waiting, for the next incarnation.
+        if self._connected.is_set():
+            self._connected = trio.Event()
         self.tell()
 
     async def _live(self, life: Lifetime, settings: Settings) -> None:

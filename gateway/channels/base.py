@@ -4,14 +4,17 @@ A channel is made for one incarnation of its account's child and thrown away wit
 has to outlive that (where to go on reading) is the link's *cursor*.
 """
 
+import errno
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 import attrs
+import trio
 
 from gateway.errors import GatewayError
+from gateway.storage.files import read_confined
 from gateway.web.hooks import Receive
 
 # -- what comes and goes ----------------------------------------------------------------
@@ -65,11 +68,25 @@ class Inbound:
 
 @attrs.frozen
 class Media:
-    """A file to send: *path* is inside the media directory."""
+    """A file to send: *path* is inside the media directory.  *size* in bytes, if known."""
 
     path: Path
     name: str
     mime: str
+    size: int | None = None
+
+    async def read(self, limit: int) -> bytes:
+        """Return what is in it; raises `UndeliverableError`, also beyond *limit* bytes.
+
+        Follows no symbolic links: what is sent is what was stored.
+        """
+        try:
+            return await trio.to_thread.run_sync(read_confined, self.path, limit)
+        except OSError as error:
+            if error.errno == errno.EFBIG:
+                raise UndeliverableError(f"files may have {limit} bytes") from None
+            reason = (error.strerror or "it cannot be read").lower()
+            raise UndeliverableError(f"the file is not there any more: {reason}") from None
 
 
 @attrs.frozen
@@ -240,7 +257,7 @@ class Channel:
 
     async def fetch(self, attachment: Attachment, limit: int) -> bytes:
         """Return what is in an attachment; raises ``too-large`` beyond *limit* bytes."""
-        raise NotImplementedError(f"{attachment.kind} of up to {limit} bytes")
+        raise UndeliverableError(f"no {attachment.kind} of up to {limit} bytes: nothing is fetched")
 
     async def probe(self) -> Probe:
         """Ask the platform something cheap that proves that the account works."""

@@ -6,7 +6,7 @@ again with a mark on it: better twice than never, and never twice in silence.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import attrs
@@ -17,6 +17,7 @@ from gateway.bus import Bus
 from gateway.channels import outbox
 from gateway.channels.base import (
     SEND_SECONDS,
+    Abilities,
     Channel,
     LostError,
     MarkupError,
@@ -25,8 +26,10 @@ from gateway.channels.base import (
     SlowDownError,
     UndeliverableError,
 )
-from gateway.channels.outbox import Entry, State
+from gateway.channels.formatting import without_file
+from gateway.channels.outbox import Draft, Entry, State
 from gateway.channels.post import Post
+from gateway.errors import NotFoundError
 from supervisors import Backoff
 
 log = structlog.get_logger(__name__)
@@ -47,13 +50,14 @@ DOUBTFUL: Final = "\N{ANTICLOCKWISE OPEN CIRCLE ARROW} (perhaps a repeat)\n"
 AGAIN: Final = Backoff(first=1.0, factor=2.0, limit=60.0, jitter=0.2)
 """Waits between attempts to send one message."""
 
-Find = Callable[[str], Media]
+Find = Callable[[str], Awaitable[Media]]
 """Returns a stored file by its id; raises `NotFoundError`."""
 
 
-def no_media(media_id: str) -> Media:
+async def no_media(media_id: str) -> Media:
     """Return no file."""
-    raise UndeliverableError(f"there is no stored file {media_id!r}")
+    await trio.lowlevel.checkpoint()
+    raise NotFoundError(f"there is no stored file {media_id!r}")
 
 
 @attrs.define(eq=False)
@@ -186,7 +190,7 @@ class Delivery:
 
     async def _transmit(self, channel: Channel, entry: Entry) -> str:
         """Hand a message over and return the platform's id of it."""
-        message = self._message(entry)
+        message = await self._message(entry, channel.abilities)
         try:
             return await self._hand_over(channel, entry, message)
         except MarkupError:
@@ -207,17 +211,30 @@ class Delivery:
             return await channel.send(message)
         raise LostError(f"no answer to a message for {SEND_SECONDS:g} s", maybe_done=True)
 
-    def _message(self, entry: Entry) -> Outbound:
+    async def _message(self, entry: Entry, abilities: Abilities) -> Outbound:
         draft = entry.draft
+        text, media = await self._content(draft, abilities)
         repeat = entry.doubtful and draft.edits is None
         return Outbound(
             place=draft.place,
-            text=DOUBTFUL + draft.text if repeat else draft.text,
+            text=DOUBTFUL + text if repeat else text,
             key=draft.key,
             markup=draft.markup,
             reply_to=draft.reply_to,
-            media=None if draft.media is None else self.find(draft.media),
+            media=media,
         )
+
+    async def _content(self, draft: Draft, abilities: Abilities) -> tuple[str, Media | None]:
+        """Return what is sent of a message: its file, or a note if the platform takes none."""
+        if draft.media is None:
+            return draft.text, None
+        try:
+            media = await self.find(draft.media)
+        except NotFoundError as error:
+            raise UndeliverableError(error.message) from None
+        if (media.size or 0) <= abilities.media_bytes > 0:
+            return draft.text, media
+        return without_file(draft.text, media.name, media.size, abilities), None
 
     def _slow_down(self, entry: Entry, error: SlowDownError) -> None:
         place = entry.draft.place.chat if error.scope == "chat" else None

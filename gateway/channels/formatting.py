@@ -28,6 +28,9 @@ MOST_PARTS: Final = 100
 CUT: Final = "[...]"
 """Stands for what was cut."""
 
+NOTE: Final = 150
+"""What a note in place of a file takes, in most cases; a name may be long."""
+
 Size = Callable[[str], int]
 
 
@@ -65,6 +68,28 @@ def split(text: str, abilities: Abilities) -> list[str]:
     if len(kept) > MOST_PARTS:
         kept = [*kept[: MOST_PARTS - 1], CUT]
     return kept
+
+
+def caption_fits(text: str, abilities: Abilities) -> bool:
+    """Whether *text* fits into one message also if the file is replaced by a note."""
+    return size_of(abilities)(text) <= abilities.length - min(NOTE, abilities.length // 2)
+
+
+def without_file(text: str, name: str, size: int | None, abilities: Abilities) -> str:
+    """Return *text* with a note in place of a file that cannot be sent, as long as it may be.
+
+    If *text* leaves no room for all of it, the note is cut.
+    """
+    measured, between = size_of(abilities), " " if abilities.lines else "\n"
+    # In code, so that no name is taken for formatting.
+    shown = " ".join(clean(name).replace("`", "'").split()) or "file"
+    what = "" if size is None else f", {size} bytes"
+    for length in (100, 40, 20, 10):
+        note = f"[cannot be sent here: `{shown[:length]}`{what}]"
+        whole = f"{text}{between}{note}" if text else note
+        if measured(whole) <= abilities.length:
+            return whole
+    return text or whole[: abilities.length]
 
 
 def _lines(text: str, abilities: Abilities) -> Iterator[str]:

@@ -7,7 +7,7 @@ Unix seconds.  *account* is ``platform:name``.
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from sqlite3 import Connection
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 import orjson
@@ -32,7 +32,17 @@ class State(StrEnum):
     """It was too old when it could have been answered."""
 
 
+Text = TypeVar("Text", str, str | None)
+
 OPEN: Final = ("received", "claimed")
+
+
+@attrs.frozen
+class Kept:
+    """What became of an attachment: the id of a stored file, or else the reason."""
+
+    media: str | None
+    why: str = ""
 
 
 @attrs.frozen
@@ -40,7 +50,8 @@ class Entry:
     """A message that came.  *attempts* counts how often answering it was begun.
 
     *agent_id* and *session_id* are what it was claimed for.  *preview* is the platform's
-    id of a message that showed the answer while it grew.
+    id of a message that showed the answer while it grew.  *files* is what became of its
+    attachments, in their order; `None` as long as nobody has fetched them.
     """
 
     id: int
@@ -52,6 +63,7 @@ class Entry:
     agent_id: str | None = None
     session_id: str | None = None
     preview: str | None = None
+    files: tuple[Kept, ...] | None = None
 
     @property
     def word(self) -> str:
@@ -91,7 +103,30 @@ def accept(
     return entries
 
 
+def sound(message: Inbound) -> Inbound:
+    """Return *message* with half surrogate pairs spelled out, which no UTF-8 can hold.
+
+    Spelled out they are still different ids, if they stand in ids.
+    """
+    sounds: dict[str, Any] = {
+        "place": Place(_sound(message.place.chat), _sound(message.place.thread)),
+        "sender": Sender(_sound(message.sender.id), _sound(message.sender.name)),
+        "attachments": tuple(map(_sound_file, message.attachments)),
+    }
+    texts = {name: _sound(getattr(message, name)) for name in ("id", "text", "reply_to")}
+    return attrs.evolve(message, **sounds, **texts)
+
+
+def _sound_file(file: Attachment) -> Attachment:
+    return attrs.evolve(file, ref=_sound(file.ref), name=_sound(file.name), mime=_sound(file.mime))
+
+
+def _sound(text: Text) -> Text:
+    return text and text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _add(sql: Connection, account: str, message: Inbound, now: float) -> Entry | None:
+    message = sound(message)
     files = [attrs.asdict(each) for each in message.attachments]
     cursor = sql.execute(
         "INSERT OR IGNORE INTO inbox (account, message_id, chat, thread, sender, sender_name,"
@@ -111,8 +146,8 @@ def _add(sql: Connection, account: str, message: Inbound, now: float) -> Entry |
 
 _ENTRY: Final = (
     "SELECT id, account, message_id, chat, thread, sender, sender_name, text, at, direct,"
-    " mentioned, reply_to, attachments, state, received, attempts, agent_id, session_id, preview"
-    " FROM inbox"
+    " mentioned, reply_to, attachments, state, received, attempts, agent_id, session_id, preview,"
+    " files FROM inbox"
 )
 
 
@@ -129,7 +164,8 @@ def _entry(row: Sequence[Any]) -> Entry:
         reply_to=row[11],
         attachments=tuple(Attachment(**each) for each in files),
     )
-    return Entry(row[0], row[1], message, *row[13:])
+    kept = None if row[19] is None else tuple(Kept(**each) for each in orjson.loads(row[19]))
+    return attrs.evolve(Entry(row[0], row[1], message, *row[13:19]), files=kept)
 
 
 def find(sql: Connection, entry_id: int) -> Entry | None:
@@ -160,6 +196,19 @@ def settle(sql: Connection, entry_id: int, state: State, run_id: str | None = No
 def note_preview(sql: Connection, entry_id: int, message_id: str) -> None:
     """Remember the message that shows the answer while it grows."""
     sql.execute("UPDATE inbox SET preview = ? WHERE id = ?", (message_id, entry_id))
+
+
+def note_files(sql: Connection, entry_id: int, kept: Iterable[Kept]) -> tuple[Kept, ...]:
+    """Remember what became of the attachments; return it, or what is remembered already.
+
+    What an agent is asked is made of it, and has to be the same whenever it is asked again.
+    """
+    text = orjson.dumps([attrs.asdict(each) for each in kept]).decode()
+    (found,) = sql.execute(
+        "UPDATE inbox SET files = coalesce(files, ?) WHERE id = ? RETURNING files",
+        (text, entry_id),
+    ).fetchone() or (text,)
+    return tuple(Kept(**each) for each in orjson.loads(found))
 
 
 def prune(sql: Connection, before: float) -> int:

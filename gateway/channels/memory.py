@@ -17,6 +17,7 @@ from gateway.channels.base import (
     Place,
     Probe,
 )
+from gateway.errors import GatewayError
 from gateway.web.hooks import Hooks, Receive
 
 POLL_SECONDS = 20.0
@@ -35,6 +36,9 @@ class Platform:
     sent: list[Outbound] = attrs.field(factory=list)
     edited: list[tuple[Place, str, str]] = attrs.field(factory=list)
     typing: list[tuple[Place, bool]] = attrs.field(factory=list)
+    files: dict[str, bytes] = attrs.field(factory=dict)
+    given: list[str] = attrs.field(factory=list)
+    """References of the files that were fetched."""
     faults: list[Exception] = attrs.field(factory=list)
     deaf: bool = False
     _news: trio.Event = attrs.field(factory=trio.Event, init=False)
@@ -67,6 +71,12 @@ class Platform:
         await self._answer()
         self.sent.append(message)
         return f"out-{len(self.sent)}"
+
+    async def give(self, ref: str) -> bytes:
+        """Return a file."""
+        await self._answer()
+        self.given.append(ref)
+        return self.files.get(ref, ref.encode())
 
     async def _answer(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -109,9 +119,11 @@ class MemoryChannel(Channel):
         self.platform.typing.append((place, on))
 
     async def fetch(self, attachment: Attachment, limit: int) -> bytes:
-        """Return the reference itself."""
-        await trio.lowlevel.checkpoint()
-        return attachment.ref.encode()[:limit]
+        """Return the reference itself, or what the platform has under it."""
+        content = await self.platform.give(attachment.ref)
+        if len(content) > limit:
+            raise GatewayError("too-large", f"{len(content)} bytes, at most {limit}")
+        return content
 
     async def probe(self) -> Probe:
         """Say that all is well."""

@@ -109,6 +109,11 @@ class Agent:
         "Who is asked in this order if the provider does not answer: `PROVIDER`, which is asked "
         "for the same model, or `PROVIDER/MODEL`.",
     )
+    vision: bool = setting(
+        False,
+        "Whether images in a message are shown to the model; it, and those of `fallbacks`, must "
+        "be able to see.",
+    )
     tools: ToolPolicy = setting(attrs.Factory(ToolPolicy), "Which tools it may use.")
 
     @property

@@ -16,6 +16,7 @@ from gateway.config.bindings import Binding
 from gateway.config.channels import Channels
 from gateway.config.hooks import Hook
 from gateway.config.mcp import McpServer
+from gateway.config.media import Media
 from gateway.config.openai_api import OpenAIApi
 from gateway.config.setting import RESTART, Secret, setting
 
@@ -255,6 +256,7 @@ class Config:
         attrs.Factory(lambda: {"main": Agent()}), "Who answers, by name; the first is the default."
     )
     channels: Channels = setting(attrs.Factory(Channels), "Where people talk to agents.")
+    media: Media = setting(attrs.Factory(Media), "Files that come with messages.")
     bindings: Mapping[str, Binding] = setting(
         attrs.Factory(dict), "Which agent answers where, by a name of your choice."
     )

@@ -20,6 +20,11 @@ class Paths:
         return self.state / "gateway.db"
 
     @property
+    def media(self) -> Path:
+        """The directory of files that came with messages."""
+        return self.state / "media"
+
+    @property
     def listening(self) -> Path:
         """The file that says which configuration runs, and then its addresses, one a line."""
         return self.state / "listening"

@@ -21,7 +21,6 @@ from gateway.agents.runs import Runs
 from gateway.bus import Bus
 from gateway.channels import inbox, outbox
 from gateway.channels.account import Account, Condition
-from gateway.channels.base import Attachment, Inbound
 from gateway.channels.formatting import clean, split
 from gateway.channels.inbox import Entry, State
 from gateway.channels.outbox import Draft
@@ -29,6 +28,7 @@ from gateway.channels.post import Post
 from gateway.config.bindings import Binding
 from gateway.conversation import chats
 from gateway.conversation.access import Role
+from gateway.conversation.attachments import Attachments, described
 from gateway.conversation.display import Preview, can_show, show_typing
 from gateway.conversation.routing import Place, route
 from gateway.errors import GatewayError, UnavailableError
@@ -73,6 +73,7 @@ class Answering:
     post: Post
     bus: Bus
     bindings: Callable[[], Mapping[str, Binding]]
+    attachments: Attachments
     _running: dict[int, Working] = attrs.field(factory=dict, init=False)
 
     async def answer(self, account: Account, entry: Entry, role: Role) -> None:
@@ -80,13 +81,14 @@ class Answering:
 
         Raises `UnavailableError` where it has to be tried again later.
         """
-        text = question(entry.message)
-        if not text:
+        if not question(entry):
             await self.settle(account, entry, State.IGNORED)
             return
         try:
             entry = await self._claim(account, entry)
-            run = await self._submit(entry, text, role)
+            # Not before: whatever goes wrong with a file counts as an attempt.
+            entry = await self.attachments.keep(account, entry)
+            run = await self._submit(entry, role)
         except UnavailableError:
             raise
         except GatewayError as error:
@@ -121,15 +123,16 @@ class Answering:
         place = Place(channel, name, message.place.chat, message.sender.id)
         return self.catalog.find(route(self.bindings().values(), place)).id
 
-    async def _submit(self, entry: Entry, text: str, role: Role) -> Run:
+    async def _submit(self, entry: Entry, role: Role) -> Run:
         ask = Ask(
-            message=text,
+            message=question(entry),
             agent_id=entry.agent_id,
             session_id=entry.session_id,
             principal=f"channel {entry.account}",
             word=entry.word,
             make_session=True,
             provenance=role,
+            media=tuple(each.media for each in entry.files or () if each.media),
         )
         return await self.runs.submit(ask)
 
@@ -245,20 +248,19 @@ def _reply_to(entry: Entry) -> str | None:
     return None if entry.message.direct else entry.message.id
 
 
-def question(message: Inbound) -> str:
-    """Return what an agent is asked: the text, who says it in a group, what is attached."""
-    lines = [clean(message.text).strip(), *map(_attached, message.attachments)]
-    text = "\n".join(line for line in lines if line)
+def question(entry: Entry) -> str:
+    """Return what an agent is asked: the text, who says it in a group, what is attached.
+
+    Nothing else goes into it than what is written down: asked again, it is the same.
+    """
+    message = entry.message
+    kept = entry.files or (None,) * len(message.attachments)
+    files = map(described, message.attachments, kept)
+    text = "\n".join(line for line in (clean(message.text).strip(), *files) if line)
     if text and not message.direct:
         name = " ".join(clean(message.sender.name or message.sender.id).split())
         text = f"[{name[:NAME].replace(']', ')')}] {text}"
     return text
-
-
-def _attached(file: Attachment) -> str:
-    name = " ".join(clean(file.name).split())[:100]
-    size = f", {file.size} bytes" if file.size is not None else ""
-    return f"[attached {file.kind}: {name or 'without a name'}{size}]"
 
 
 def apology(why: str) -> str:

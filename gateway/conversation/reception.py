@@ -58,6 +58,8 @@ class Reception:
     command: Callable[[Account, Entry, Judgement, Command], Awaitable[str]]
     beside: Sequence[Child] = ()
     """Further children of the supervisor."""
+    tidy: Callable[[], Awaitable[object]] = trio.lowlevel.checkpoint
+    """Cleans up what is not in the inbox or the outbox, with them."""
     supervisor: Supervisor = attrs.field(init=False)
     _lanes: Lanes = attrs.field(factory=lambda: Lanes(depth=AT_ONCE), init=False)
     _open: dict[int, str] = attrs.field(factory=dict, init=False)
@@ -140,6 +142,7 @@ class Reception:
         try:
             await self.post.database.write(lambda sql: inbox.prune(sql, before))
             await self.post.database.write(lambda sql: outbox.prune(sql, before))
+            await self.tidy()
         except UnavailableError as error:
             log.warning("old messages are kept a little longer", why=error.message)
 

@@ -82,8 +82,11 @@ class Message:
 
     channel: str = param("Like `telegram:main`.")
     to: str = param("The platform's id of the chat.")
-    text: str = param("What to say, as Markdown; long ones become several messages.")
+    text: str = param("What to say, as Markdown; long ones become several messages.", "")
     thread: str | None = param("The platform's id of a thread in the chat.", None)
+    media: str | None = param(
+        "The id of a stored file that goes with it, or alone, like `media-0123...`.", None
+    )
 
 
 @attrs.frozen
@@ -106,7 +109,14 @@ def channels_methods(office: Office) -> Methods:
     async def send(params: Message, call: Call) -> Sent:
         """Send a message; it is on the disk when this is answered, and sent even after a crash."""
         key = _key(call)
-        await office.send(params.channel, params.to, params.text, key, thread=params.thread)
+        await office.send(
+            params.channel,
+            params.to,
+            params.text,
+            key,
+            thread=params.thread,
+            media=params.media,
+        )
         entries: list[Entry] = []
         with trio.move_on_after(SENT_SECONDS):
             entries = await office.post.wait_settled(key)

@@ -132,6 +132,68 @@ def _write_through(path: Path, content: bytes, mode: int) -> None:
 
 
 @contextmanager
+def confined(path: Path) -> Iterator[int]:
+    """Have the directory *path* open: what is done with the descriptor happens there.
+
+    Whatever is put in its place meanwhile.  A symbolic link is none: raises `OSError`.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def make_confined(path: Path) -> None:
+    """Make the directory *path* for the owner only; raises `OSError` for a symbolic link."""
+    with suppress(FileExistsError):
+        path.mkdir(mode=PRIVATE_DIRECTORY)
+    with confined(path) as directory:
+        os.fchmod(directory, PRIVATE_DIRECTORY)
+
+
+def read_confined(path: Path, limit: int) -> bytes:
+    """Return what is in the file *path*, up to *limit* bytes.
+
+    Neither it nor its directory may be a symbolic link.  Raises `OSError`, also for what is
+    no file or is longer.
+    """
+    with confined(path.parent) as directory:
+        # Not blocking: opening a pipe would wait for a writer.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(path.name, flags, dir_fd=directory)
+    with open(descriptor, "rb") as file:  # noqa: PTH123  there is only a descriptor
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "no regular file", path.name)
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"more than {limit} bytes", path.name)
+    return content
+
+
+def create_confined(path: Path, content: bytes) -> None:
+    """Make the file *path*, for the owner only; it is on the disk when this returns.
+
+    Its directory may be no symbolic link, and nothing may be there by its name.  After an
+    `OSError` there is nothing.
+    """
+    with confined(path.parent) as directory:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(path.name, flags, PRIVATE_FILE, dir_fd=directory)
+        try:
+            with open(descriptor, "wb") as file:  # noqa: PTH123  there is only a descriptor
+                os.fchmod(descriptor, PRIVATE_FILE)
+                file.write(content)
+                file.flush()
+                os.fsync(descriptor)
+        except BaseException:
+            os.unlink(path.name, dir_fd=directory)
+            raise
+        os.fsync(directory)
+
+
+@contextmanager
 def state_lock(state: Path) -> Iterator[None]:
     """Hold the directory *state* while the body runs; makes it if need be.
 

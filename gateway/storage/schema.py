@@ -186,4 +186,25 @@ STEPS: Final[tuple[str, ...]] = (
     ) WITHOUT ROWID;
     CREATE INDEX deliveries_by_age ON deliveries (at);
     """,
+    """
+    -- Files in the media directory, under their *id*.  *account* is empty where a client has
+    -- put it; *inbox_id* and *place* say which attachment of which message it was.
+    CREATE TABLE media (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        mime TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        created REAL NOT NULL,
+        account TEXT NOT NULL,
+        inbox_id INTEGER,
+        place INTEGER,
+        UNIQUE (inbox_id, place)
+    );
+    CREATE INDEX media_by_age ON media (created);
+    CREATE INDEX media_sizes ON media (size);
+
+    -- What became of a message's attachments, as JSON; once written it does not change.
+    ALTER TABLE inbox ADD COLUMN files TEXT;
+    """,
 )

@@ -237,7 +237,12 @@ async def test_a_file_that_the_homeserver_does_not_take_is_given_up(stage, ann, 
     stage = attrs.evolve(stage)
     path = tmp_path / "large"
     path.write_bytes(bytes(3_000_000))
-    stage.pool.find = lambda _: Media(path, "large", "image/png")
+
+    async def find(_):
+        await trio.lowlevel.checkpoint()
+        return Media(path, "large", "image/png", 3_000_000)
+
+    stage.pool.find = find
     async with talking(stage, ann, bot) as room:
         entry = await stage.send("k", "", room, media="m-1")
         assert entry.state == "failed"

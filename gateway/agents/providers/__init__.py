@@ -27,17 +27,27 @@ class Tool:
 
 
 @attrs.frozen
+class Image:
+    """A picture that is shown to a model: *mime* is one that all who can see take."""
+
+    mime: str
+    content: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
 class Said:
     """One message of a conversation.
 
     *role* is ``system``, ``user``, ``assistant``, or ``tool`` for what came of the call
-    *call_id*.  *calls* are what an assistant wanted.
+    *call_id*.  *calls* are what an assistant wanted.  *images* belong to a question; who
+    cannot show them leaves them out.
     """
 
     role: str
     content: str
     calls: tuple[ToolCall, ...] = ()
     call_id: str | None = None
+    images: tuple[Image, ...] = ()
 
 
 @attrs.frozen

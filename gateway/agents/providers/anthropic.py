@@ -3,12 +3,13 @@
 Source: https://docs.anthropic.com/en/api/messages and .../messages-streaming.
 """
 
+import base64
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import attrs
 
-from gateway.agents.providers import Answer, Chunk, Said, Tool, ToolCall, Turn
+from gateway.agents.providers import Answer, Chunk, Image, Said, Tool, ToolCall, Turn
 from gateway.agents.providers.draft import (
     BrokenStreamError,
     DeclinedError,
@@ -154,6 +155,8 @@ def _blocks(said: Said) -> Iterator[dict[str, Any]]:
         result = {"type": "tool_result", "tool_use_id": said.call_id}
         yield result | ({"content": said.content} if said.content.strip() else {})
         return
+    # Before the text, which is about them.  Source: Anthropic's guide on vision.
+    yield from map(_image, said.images)
     # An empty text is an error, and a blank one as well.
     if said.content.strip():
         yield _text(said.content)
@@ -162,6 +165,12 @@ def _blocks(said: Said) -> Iterator[dict[str, Any]]:
 
 def _text(text: str) -> dict[str, Any]:
     return {"type": "text", "text": text}
+
+
+def _image(image: Image) -> dict[str, Any]:
+    encoded = base64.b64encode(image.content).decode("ascii")
+    source = {"type": "base64", "media_type": image.mime, "data": encoded}
+    return {"type": "image", "source": source}
 
 
 def _call(call: ToolCall) -> dict[str, Any]:

@@ -5,13 +5,14 @@ is DeepSeek's, vLLM's and llama.cpp's name for thoughts, ``reasoning`` OpenRoute
 Ollama's.
 """
 
+import base64
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import attrs
 import orjson
 
-from gateway.agents.providers import Answer, Chunk, Said, Tool, ToolCall, Turn
+from gateway.agents.providers import Answer, Chunk, Image, Said, Tool, ToolCall, Turn
 from gateway.agents.providers.draft import DeclinedError, Draft, dicts, parse, parsed_arguments
 from gateway.agents.providers.history import paired
 from gateway.config.agents import Provider as Settings
@@ -102,7 +103,15 @@ def _message(said: Said) -> dict[str, Any]:
         # Without text it is null: some servers take an empty one for the answer.
         content, calls = said.content or None, [_call(each) for each in said.calls]
         return {"role": said.role, "content": content, "tool_calls": calls}
+    if said.images:
+        text = [{"type": "text", "text": said.content}] if said.content.strip() else []
+        return {"role": said.role, "content": [*text, *map(_image, said.images)]}
     return {"role": said.role, "content": said.content}
+
+
+def _image(image: Image) -> dict[str, Any]:
+    encoded = base64.b64encode(image.content).decode("ascii")
+    return {"type": "image_url", "image_url": {"url": f"data:{image.mime};base64,{encoded}"}}
 
 
 def _call(call: ToolCall) -> dict[str, Any]:

@@ -130,7 +130,7 @@ class Bot(Channel):
         body = write_message(message)
         if message.media is None:
             return _message_id(await self.rest.ask(route, json=body))
-        content = await trio.Path(message.media.path).read_bytes()
+        content = await message.media.read(self.abilities.media_bytes)
         body["attachments"] = [{"id": 0, "filename": message.media.name}]
         files = {
             "payload_json": (None, orjson.dumps(body), "application/json"),

@@ -214,10 +214,7 @@ class Matrix(Channel):
         """Return where a file is, and its size; what was sent once is not sent again."""
         if found := self._uploads.get(key):
             return found[0], found[1]
-        try:
-            read = await trio.Path(media.path).read_bytes()
-        except OSError as error:
-            raise UndeliverableError(f"the file cannot be read ({type(error).__name__})") from error
+        read = await media.read(self.abilities.media_bytes)
         mime = media.mime if MIME.fullmatch(media.mime) else "application/octet-stream"
         calls = self.calls
         reply = await calls.api.request(

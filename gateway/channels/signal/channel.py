@@ -5,7 +5,6 @@ import binascii
 from typing import Any, Final
 
 import attrs
-import trio
 
 from gateway.channels.api import Api
 from gateway.channels.base import (
@@ -157,9 +156,7 @@ def _said(message: Outbound) -> dict[str, Any]:
 
 async def _inlined(media: Media) -> str:
     """Return a file as signal-cli takes it from elsewhere.  Source: signal-cli(1), send."""
-    content = await trio.Path(media.path).read_bytes()
-    if len(content) > MEDIA_BYTES:
-        raise UndeliverableError(f"the file has more than {MEDIA_BYTES} bytes")
+    content = await media.read(MEDIA_BYTES)
     name = "".join(each for each in media.name if each.isalnum() or each in "._- ")
     encoded = base64.b64encode(content).decode()
     return f"data:{media.mime};filename={name};base64,{encoded}"

@@ -117,9 +117,7 @@ class Outlet:
 
     async def _send_file(self, message: Outbound, media: Media) -> str:
         """Send a file, with the text below it, or behind it if it is long."""
-        content = await trio.Path(media.path).read_bytes()
-        if len(content) > ABILITIES.media_bytes:
-            raise UndeliverableError(f"files may have {ABILITIES.media_bytes} bytes")
+        content = await media.read(ABILITIES.media_bytes)
         written = formatted(message.text, markup=message.markup, length=CAPTION)
         fits = _size(message.text) <= CAPTION or written[1]
         caption = {"caption": written[0], "parse_mode": written[1]} if fits and message.text else {}

@@ -164,9 +164,7 @@ class WhatsApp(Channel):
 
     async def _send_file(self, message: Outbound, media: Media) -> str:
         """Send a file, with the text below it, or behind it if it is long or cannot be there."""
-        content = await trio.Path(media.path).read_bytes()
-        if len(content) > ABILITIES.media_bytes:
-            raise UndeliverableError(f"files may have {ABILITIES.media_bytes} bytes")
+        content = await media.read(ABILITIES.media_bytes)
         try:
             uploaded = await self.graph.upload(media.name, content, media.mime)
         except LostError as error:

@@ -5,6 +5,6 @@ from gateway.storage.memory import Memory
 
 
 @pytest.fixture
-def stage():
+def stage(tmp_path):
     with Memory.opened() as database:
-        yield Stage(database)
+        yield Stage(database, tmp_path / "media")

@@ -1,6 +1,7 @@
 """A whole office in virtual time: a platform in memory, agents, and what is between them."""
 
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import attrs
 import trio
@@ -12,6 +13,7 @@ from gateway.agents.lanes import Lanes
 from gateway.agents.runs import Runs
 from gateway.agents.sessions import Sessions
 from gateway.agents.tools.approvals import Approvals
+from gateway.agents.vision import sight
 from gateway.bus import Bus
 from gateway.channels.base import Abilities
 from gateway.channels.memory import MemoryChannel, Platform
@@ -20,6 +22,7 @@ from gateway.config.agents import Agent
 from gateway.config.channels import Channels, Signal
 from gateway.config.model import Config
 from gateway.conversation.office import Office
+from gateway.storage.media import MediaFiles, Quota
 from gateway.storage.memory import Memory
 from gateway.web.hooks import Hooks
 from supervisors import Supervisor
@@ -30,11 +33,18 @@ AGENTS = {
 }
 
 
+async def at_once(work):
+    """Run what blocks: while a thread does, virtual time would go on."""
+    await trio.lowlevel.checkpoint()
+    return work()
+
+
 @attrs.define(eq=False)
 class Stage:
     """What is needed for conversations; `again` is a new process on the same database."""
 
     database: Memory
+    directory: Path
     platform: Platform = attrs.field(factory=Platform)
     abilities: Abilities = attrs.field(factory=lambda: Abilities(length=100))
     settings: Signal = attrs.field(
@@ -46,8 +56,10 @@ class Stage:
     agents: dict = attrs.field(factory=lambda: dict(AGENTS))
     events: list = attrs.field(factory=list)
     start: float = 1000.0
+    quota: Quota = attrs.field(factory=Quota)
     bus: Bus = attrs.field(init=False)
     office: Office = attrs.field(init=False)
+    media: MediaFiles = attrs.field(init=False)
     runs: Runs = attrs.field(init=False)
     approvals: Approvals = attrs.field(init=False)
     root: Supervisor = attrs.field(init=False)
@@ -60,7 +72,10 @@ class Stage:
         lanes = Lanes()
         catalog = Catalog.of(Config(agents=self.agents))
         catalog.providers["told"] = self.told
-        self.runs = Runs(self.database, self.bus, catalog, lanes, self.now)
+        self.media = MediaFiles(
+            self.directory, self.database, lambda: self.quota, self.now, at_once
+        )
+        self.runs = Runs(self.database, self.bus, catalog, lanes, self.now, look=sight(self.media))
         self.approvals = Approvals(self.bus, self.now)
         self.office = Office(
             database=self.database,
@@ -71,6 +86,7 @@ class Stage:
             sessions=Sessions(self.database, catalog, lanes, self.now),
             approvals=self.approvals,
             rules=lambda: self,
+            media=self.media,
             post=Post(self.database, now=self.now),
             pooling={"platform": lambda _: self._platform, "spread": lambda: 0.0},
         )

@@ -8,6 +8,7 @@ from gateway.channels.base import Abilities, Attachment, LostError, Place, Sende
 from gateway.channels.delivery import DOUBTFUL
 from gateway.config.bindings import Binding
 from gateway.errors import UnavailableError
+from gateway.storage.media import ID
 
 
 async def test_a_message_is_answered_in_its_chat(autojump_clock, stage):
@@ -105,10 +106,10 @@ async def test_an_agent_sees_what_is_attached_and_who_speaks_in_a_group(autojump
             message(1, "look", direct=False, mentioned=True, attachments=(file,)),
             message(2, "", attachments=(file,), place=Place("bob")),
         )
-        asked = {turn.messages[-1].content for turn in stage.told.turns}
+        asked = {ID.sub("ID", turn.messages[-1].content) for turn in stage.told.turns}
         assert asked == {
-            "[Ann] look\n[attached image: cat .png, 12 bytes]",
-            "[attached image: cat .png, 12 bytes]",
+            "[Ann] look\n[attached image: cat .png, 12 bytes, ID]",
+            "[attached image: cat .png, 12 bytes, ID]",
         }
 
 

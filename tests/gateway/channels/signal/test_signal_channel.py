@@ -280,12 +280,14 @@ async def test_a_group_is_written_to_by_its_id(autojump_clock, stage):
 
 
 async def test_a_file_is_sent_with_its_name(autojump_clock, stage, tmp_path, monkeypatch):
-    async def read_bytes(path):
+    async def read(media, limit):
         await trio.lowlevel.checkpoint()
-        return b"content" if path.name == "small" else bytes(9_000_000)
+        if media.path.name == "small":
+            return b"content"
+        raise UndeliverableError(f"files may have {limit} bytes")
 
     # In virtual time nothing waits for a thread.
-    monkeypatch.setattr(trio.Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(Media, "read", read)
     media = Media(tmp_path / "small", 'a";/b.txt', "text/plain")
     async with stage.running():
         await stage.channel.send(outbound("", media=media))
