@@ -43,6 +43,7 @@ class FakeServer:
     greeted: bool = False
     sasl: str = ""
     stream: object = None
+    port: int = 0
     whois: list = attrs.field(factory=list)
     """Numeric and params of what is said to a WHOIS."""
     news: trio.Event = attrs.field(factory=trio.Event)
