@@ -4,6 +4,8 @@ import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Annotated, Any, Final
 
 import attrs
@@ -15,9 +17,11 @@ from gateway.cli.lines import Lines, make_lines
 from gateway.cli.reply import Reply
 from gateway.cli.screen import clean, emit_json
 from gateway.cli.session import explain, talk
+from gateway.cli.typed import Deciding, Typed
 from gateway.cli.where import HERE, Where
 from gateway.client import Client, Events, RpcError
 from gateway.errors import GatewayError
+from gateway.protocol.commands import Command, parse
 
 PATIENCE: Final = 2.0
 """Seconds after Ctrl-C in which the run that is to be cancelled must show itself."""
@@ -36,7 +40,7 @@ def chat(
     json: Annotated[bool, Parameter(help="Print a line of JSON for each reply.")] = False,
     where: Where = HERE,
 ) -> int:
-    """Talk to an agent.  Ctrl-C cancels a reply, Ctrl-D leaves.
+    """Talk to an agent.  Ctrl-C cancels a reply, Ctrl-D leaves, /help lists commands.
 
     Through a pipe each line is a message, and the replies are all that is printed.
     """
@@ -47,7 +51,7 @@ def chat(
         with trio.open_signal_receiver(signal.SIGINT) as interrupts:
             conversation = Conversation(client, interrupts, params, json)
             if message is not None:
-                return await conversation.ask(message)
+                return await conversation.say(message)
             return await conversation.run()
 
     return talk(where, converse, reconnect=True)
@@ -61,16 +65,18 @@ class Conversation:
     interrupts: AsyncIterator[int]
     params: dict[str, Any]
     json: bool
+    _lines: Lines | None = attrs.field(default=None, init=False)
 
     async def run(self) -> int:
         """Ask what is typed or piped until there is no more; return an exit code."""
         failed = 0
         with make_lines() as lines:
+            self._lines = lines
             if lines.typed:
-                print("Ctrl-C cancels a reply, Ctrl-D leaves.", file=sys.stderr)
+                print("Ctrl-C cancels a reply, Ctrl-D leaves, /help says more.", file=sys.stderr)
             while (line := await self._next(lines)) is not None:
                 if line.strip():
-                    failed = await self.ask(line) or failed
+                    failed = await self.say(line) or failed
         # Whoever types has seen what went wrong; a script has to be told.
         return 0 if lines.typed else failed
 
@@ -89,15 +95,32 @@ class Conversation:
             nursery.cancel_scope.cancel()
         return line
 
+    async def say(self, text: str) -> int:
+        """Do what *text* is a command for, else ask it; return an exit code."""
+        command = parse(text)
+        if command is None:
+            return await self.ask(text)
+        said = await self._obey(command)
+        if self.json:
+            emit_json({"command": command.name, "reply": said}, line=True)
+        else:
+            print(clean(said))
+        return 0
+
+    async def _obey(self, command: Command) -> str:
+        return await Typed(self.client, self.params).run(command)
+
     async def ask(self, text: str) -> int:
         """Ask one question and print the reply; return an exit code."""
         # The key lets a question survive a restart of the gateway without being asked twice.
         params = self.params | {"message": text, "idempotencyKey": secrets.token_hex(16)}
         reply = Reply(text, self.params.get("sessionId"), visible=not self.json)
+        deciding = Deciding(self._lines, self._obey, partial(self._stop, reply))
         result: Mapping[str, Any] | GatewayError | None = None
-        with self.client.events("agent.*", "connection.lost") as events:
+        with self.client.events("agent.*", "approval.*", "connection.lost") as events:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._follow, events, reply)
+                nursery.start_soon(self._follow, events, reply, deciding)
+                nursery.start_soon(deciding.run)
                 nursery.start_soon(self._cancel_on_interrupt, reply, nursery.cancel_scope)
                 try:
                     result = await self.client.call("agent.run", params)
@@ -123,7 +146,7 @@ class Conversation:
         tell(CommandError(explain(result) if isinstance(result, RpcError) else result.message))
         return 1
 
-    async def _follow(self, events: Events, reply: Reply) -> None:
+    async def _follow(self, events: Events, reply: Reply, deciding: Deciding) -> None:
         strangers = set()
         try:
             async for event in events:
@@ -137,6 +160,8 @@ class Conversation:
                     else:
                         strangers.add(run)
                 reply.take(event)
+                if run is not None and run == reply.run:
+                    deciding.take(event)
         except GatewayError:
             # The call that waits beside us fails of the same and says so.
             return
@@ -162,10 +187,17 @@ class Conversation:
             with trio.move_on_after(PATIENCE):
                 await reply.recognised.wait()
                 try:
-                    await self.client.call("agent.cancel", {"runId": reply.run})
+                    await self._cancel(reply)
                 except GatewayError:
                     break
                 # Its call answers now.
                 await trio.sleep(PATIENCE)
             break
         scope.cancel()
+
+    async def _cancel(self, reply: Reply) -> None:
+        await self.client.call("agent.cancel", {"runId": reply.run})
+
+    async def _stop(self, reply: Reply) -> None:
+        with suppress(GatewayError):  # it has ended meanwhile, which its call says
+            await self._cancel(reply)

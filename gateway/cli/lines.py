@@ -1,13 +1,14 @@
 """What somebody types, or a pipe has: line by line, without blocking the event loop."""
 
+import contextlib
 import os
 import sys
 import termios
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final, Protocol
 
 import attrs
+import outcome
 import trio
 
 PROMPT: Final = "you> "
@@ -22,7 +23,10 @@ class Lines(Protocol):
     typed: bool
 
     async def read(self) -> str | None:
-        """Return the next line without its end, or `None` if there are no more."""
+        """Return the next line without its end, or `None` if there are no more.
+
+        Cancelled, nothing is lost: the next call returns that line.
+        """
         ...
 
     def hint(self) -> bool:
@@ -31,13 +35,34 @@ class Lines(Protocol):
 
 
 @attrs.define(eq=False)
+class _Question:
+    """A line that somebody is typing."""
+
+    typed: trio.Event = attrs.field(factory=trio.Event, init=False)
+    line: outcome.Outcome[str | None] | None = attrs.field(default=None, init=False)
+
+    def take(self, line: outcome.Outcome[str | None]) -> None:
+        self.line = line
+        self.typed.set()
+
+
+@attrs.define(eq=False)
 class _Typed:
     typed: bool = attrs.field(default=True, init=False)
     _hinted: bool = attrs.field(default=False, init=False)
+    _question: _Question | None = attrs.field(default=None, init=False)
 
     async def read(self) -> str | None:
         self._hinted = False
-        return await trio.to_thread.run_sync(_ask, abandon_on_cancel=True)
+        if self._question is None:
+            self._question = _Question()
+            _ask_soon(self._question)
+        question = self._question
+        # Cancelled, the prompt stays: whoever reads next gets what is typed at it.
+        await question.typed.wait()
+        assert question.line is not None
+        self._question = None
+        return question.line.unwrap()
 
     def hint(self) -> bool:
         if self._hinted:
@@ -69,7 +94,7 @@ class _Piped:
         return False
 
 
-@contextmanager
+@contextlib.contextmanager
 def make_lines() -> Iterator[Lines]:
     """Return what stdin is; the terminal is afterwards as it was before."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -81,6 +106,17 @@ def make_lines() -> Iterator[Lines]:
     finally:
         # A thread may be left waiting for a line, with the terminal as it needs it.
         termios.tcsetattr(0, termios.TCSADRAIN, before)
+
+
+def _ask_soon(question: _Question) -> None:
+    """Have *question* asked in a thread that nobody waits for at the end."""
+    token = trio.lowlevel.current_trio_token()
+
+    def deliver(line: outcome.Outcome[str | None]) -> None:
+        with contextlib.suppress(trio.RunFinishedError):  # nobody wants to know any more
+            token.run_sync_soon(question.take, line)
+
+    trio.lowlevel.start_thread_soon(_ask, deliver)
 
 
 def _ask() -> str | None:

@@ -31,40 +31,79 @@ _COMMANDS: Final = {
 }
 """Commands that live in the module of their name, with what help says about them."""
 
-_CONFIG: Final = {
-    "get": ("config:get", "Show the configuration in use, or a part of it."),
-    "set": ("config:assign", "Set one value; every other line of the file stays as it is."),
-    "unset": ("config:unset", "Remove a value, so that its default counts."),
-    "edit": ("config:edit", "Change the file in $EDITOR; it is checked before it is used."),
-    "diff": ("config:diff", "Show what the file would change of what the gateway runs on."),
-    "revisions": ("config:revisions", "List what was in use, and who has changed what."),
-    "rollback": ("config:rollback", "Go back to an earlier revision."),
-    "schema": ("config:schema", "Print the JSON Schema of the file, for editors."),
-    "import-openclaw": ("openclaw:import_openclaw", "Make the configuration from OpenClaw's."),
+_GROUPS: Final = {
+    "config": (
+        "Look at the configuration, change it, go back.",
+        {
+            "get": ("config:get", "Show the configuration in use, or a part of it."),
+            "set": ("config:assign", "Set one value; every other line of the file stays as it is."),
+            "unset": ("config:unset", "Remove a value, so that its default counts."),
+            "edit": ("config:edit", "Change the file in $EDITOR; it is checked before it is used."),
+            "diff": ("config:diff", "Show what the file would change of what the gateway runs on."),
+            "revisions": ("config:revisions", "List what was in use, and who has changed what."),
+            "rollback": ("config:rollback", "Go back to an earlier revision."),
+            "schema": ("config:schema", "Print the JSON Schema of the file, for editors."),
+            "import-openclaw": (
+                "openclaw:import_openclaw",
+                "Make the configuration from OpenClaw's.",
+            ),
+        },
+    ),
+    "channels": (
+        "Look at where people talk to agents, add and remove accounts, send a message.",
+        {
+            "list": ("channels:show_all", "List all channels: how each is, and why."),
+            "status": ("channels:show", "Show everything about one channel, or about each."),
+            "add": ("adding:add", "Add an account on a platform; it can be talked to at once."),
+            "remove": ("accounts:remove", "Remove an account; conversations stay."),
+            "enable": ("accounts:enable", "Have a disabled account run."),
+            "disable": ("accounts:disable", "Have an account not run, but keep its settings."),
+            "probe": ("channels:probe", "Ask the platform itself whether the account works."),
+            "start": ("channels:start", "Start a channel that was stopped or has failed."),
+            "stop": ("channels:stop", "Stop a channel until it is started, or the gateway is."),
+            "restart": ("channels:restart", "Make the connection anew."),
+            "send": ("channels:send", "Send a message through a channel."),
+        },
+    ),
+    "pairing": (
+        "Look at who wants to talk to a channel, let them in or not.",
+        {
+            "list": ("pairing:show", "List who wants to talk, and who was approved."),
+            "approve": ("pairing:approve", "Let whoever was given a code talk."),
+            "reject": ("pairing:reject", "Have a code be good for nothing."),
+            "revoke": ("pairing:revoke", "Have somebody who was approved be a stranger again."),
+        },
+    ),
+    "approvals": (
+        "Look at what agents want to do, and say yes or no.",
+        {
+            "list": ("approvals:show", "Show what waits, with everything it would do."),
+            "approve": ("approvals:approve", "Let one use of a tool happen, once."),
+            "deny": ("approvals:deny", "Have it not happen; the agent is told."),
+        },
+    ),
+    "agents": (
+        "Look at who there is to talk to, hire and dismiss.",
+        {
+            "list": ("agents:show_all", "List all agents; the first is the default."),
+            "get": ("agents:show", "Show one agent with all its settings."),
+            "create": ("agents:create", "Add an agent; it can be talked to at once."),
+            "update": ("agents:update", "Change settings of an agent."),
+            "delete": ("agents:delete", "Remove an agent; its sessions stay."),
+        },
+    ),
+    "hooks": (
+        "Look at the webhooks, try one.",
+        {
+            "list": ("hooks:show", "List what others may post to, and what comes of it."),
+            "sign": (
+                "hooks:sign_body",
+                "Print the headers with which standard input would be accepted.",
+            ),
+        },
+    ),
 }
-"""Commands below ``config``: where each lives, and what help says about it."""
-
-_APPROVALS: Final = {
-    "list": ("approvals:show", "Show what waits, with everything it would do."),
-    "approve": ("approvals:approve", "Let one use of a tool happen, once."),
-    "deny": ("approvals:deny", "Have it not happen; the agent is told."),
-}
-"""The same below ``approvals``."""
-
-_AGENTS: Final = {
-    "list": ("agents:show_all", "List all agents; the first is the default."),
-    "get": ("agents:show", "Show one agent with all its settings."),
-    "create": ("agents:create", "Add an agent; it can be talked to at once."),
-    "update": ("agents:update", "Change settings of an agent."),
-    "delete": ("agents:delete", "Remove an agent; its sessions stay."),
-}
-"""The same below ``agents``."""
-
-_HOOKS: Final = {
-    "list": ("hooks:show", "List what others may post to, and what comes of it."),
-    "sign": ("hooks:sign_body", "Print the headers with which standard input would be accepted."),
-}
-"""The same below ``hooks``."""
+"""Commands below others: where each lives, and what help says about it."""
 
 _COMPLETION: Final = "--install-completion"
 
@@ -82,22 +121,11 @@ def make_app() -> App:
     app.command(run, name="run")
     for name, words in _COMMANDS.items():
         app.command(f"gateway.cli.{name}:{name}", name=name, help=words)
-    config = App(name="config", help="Look at the configuration, change it, go back.")
-    for name, (place, words) in _CONFIG.items():
-        config.command(f"gateway.cli.{place}", name=name, help=words)
-    app.command(config)
-    approvals = App(name="approvals", help="Look at what agents want to do, and say yes or no.")
-    for name, (place, words) in _APPROVALS.items():
-        approvals.command(f"gateway.cli.{place}", name=name, help=words)
-    app.command(approvals)
-    agents = App(name="agents", help="Look at who there is to talk to, hire and dismiss.")
-    for name, (place, words) in _AGENTS.items():
-        agents.command(f"gateway.cli.{place}", name=name, help=words)
-    app.command(agents)
-    hooks = App(name="hooks", help="Look at the webhooks, try one.")
-    for name, (place, words) in _HOOKS.items():
-        hooks.command(f"gateway.cli.{place}", name=name, help=words)
-    app.command(hooks)
+    for group, (about, commands) in _GROUPS.items():
+        inner = App(name=group, help=about)
+        for name, (place, words) in commands.items():
+            inner.command(f"gateway.cli.{place}", name=name, help=words)
+        app.command(inner)
     return app
 
 
@@ -134,7 +162,7 @@ def _check_command(arguments: Sequence[str]) -> None:
 
     Left to cyclopts it would be an argument too many of the default command.
     """
-    known = ("run", "config", "approvals", "agents", "hooks", *_COMMANDS)
+    known = ("run", *_GROUPS, *_COMMANDS)
     if arguments and not arguments[0].startswith("-") and arguments[0] not in known:
         raise UsageError(
             f"there is no command {arguments[0]}.{did_you_mean(arguments[0], known)}"

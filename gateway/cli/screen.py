@@ -19,6 +19,11 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 COLOURS: Final = {
     "ok": "green",
     "running": "green",
+    "connected": "green",
+    "connecting": "yellow",
+    "retrying": "bold red",
+    "deaf": "bold red",
+    "failed": "bold red",
     "degraded": "bold red",
     "backing-off": "bold red",
     "waiting": "yellow",

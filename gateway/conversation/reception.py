@@ -21,8 +21,8 @@ from gateway.channels.post import Post
 from gateway.conversation import pairing
 from gateway.conversation.access import Judgement, Verdict, judge
 from gateway.conversation.answering import Answering
-from gateway.conversation.commands import Command, parse
 from gateway.errors import NotFoundError, UnavailableError
+from gateway.protocol.commands import Command, parse
 from supervisors import Child, Lifetime, Restart, Strategy, Supervisor
 
 log = structlog.get_logger(__name__)

@@ -14,9 +14,9 @@ from gateway.channels.post import Post
 from gateway.conversation import chats
 from gateway.conversation.access import Judgement, Role
 from gateway.conversation.answering import Answering
-from gateway.conversation.commands import OWNERS_HELP, Command, help_text
 from gateway.conversation.pairing import Pairings
 from gateway.errors import GatewayError, NotFoundError
+from gateway.protocol.commands import OWNERS_HELP, Command, help_text
 
 NOT_YOURS: Final = "Only an owner can do that."
 

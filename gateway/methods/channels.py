@@ -51,6 +51,7 @@ class ChannelStatus:
     received: int = param("Messages that came, since the start of the gateway.", 0)
     sent: int = param("Messages that went.", 0)
     waiting: int = param("Messages that wait to be sent.", 0)
+    hook: str | None = param("The path that the platform posts to, if it does.", None)
 
 
 @attrs.frozen
@@ -207,7 +208,13 @@ def _status(account: Account, child: Status) -> ChannelStatus:
         received=account.received,
         sent=account.delivery.sent,
         waiting=account.delivery.waiting,
+        hook=_hook(account),
     )
+
+
+def _hook(account: Account) -> str | None:
+    posts = account.settings is not None and account.settings.takes_posts
+    return f"/hooks/{account.id.replace(':', '/', 1)}" if posts else None
 
 
 def _key(call: Call) -> str:

@@ -1,32 +1,11 @@
 """What is typed with a slash is done by the gateway, not told to the agent."""
 
 import attrs
-import pytest
 import trio
 from channel_stage import message
 
 from gateway.agents.tools import Use
 from gateway.channels.base import Place, Sender
-from gateway.conversation.commands import Command, parse
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("/new", Command("new")),
-        (" !NEW ", Command("new")),
-        ("/approve abc", Command("approve", "abc")),
-        ("/newish", None),
-        ("/new york is great", None),
-        ("new", None),
-        ("/", None),
-        ("/usr", None),
-        ("what is /new", None),
-        ("/new\n/stop", None),
-    ],
-)
-def test_only_a_whole_known_command_is_one(text, expected):
-    assert parse(text) == expected
 
 
 async def test_new_begins_another_session_and_keeps_the_old_one(autojump_clock, stage):
