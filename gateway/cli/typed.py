@@ -39,20 +39,23 @@ class Typed:
     async def run(self, command: Command) -> str:
         """Do *command* and return what to say; also if it cannot be done."""
         try:
-            if command.name in OWNERS_HELP:
-                return await self._for_owners(command)
-            match command.name:
-                case "new":
-                    had = self.params.pop("sessionId", None)
-                    return "A new conversation begins." if had else NEW_ALREADY
-                case "stop":
-                    return "Nothing is being answered here."
-                case "status":
-                    return await self._status()
+            return await self._said(command)
         except RpcError as error:
             return explain(error)
         except GatewayError as error:
             return error.message
+
+    async def _said(self, command: Command) -> str:
+        if command.name in OWNERS_HELP:
+            return await self._for_owners(command)
+        match command.name:
+            case "new":
+                had = self.params.pop("sessionId", None)
+                return "A new conversation begins." if had else "This conversation is new already."
+            case "stop":
+                return "Nothing is being answered here."
+            case "status":
+                return await self._status()
         return help_text(owner=OWNER in self.client.welcome.get("scopes", ()))
 
     async def _status(self) -> str:
@@ -76,9 +79,6 @@ class Typed:
         if command.name == "approve":
             return f"{found['name'] or found['sender']} may talk to {found['channel']} now."
         return f"{found['tool']}: {'allowed' if command.name == 'allow' else 'denied'}."
-
-
-NEW_ALREADY: Final = "This conversation is new already."
 
 
 @attrs.define(eq=False)
