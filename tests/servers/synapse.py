@@ -51,9 +51,11 @@ def installed():
 def _install(home):
     shutil.rmtree(home, ignore_errors=True)
     wanted = f"matrix-synapse=={VERSION}"
+    # Not compiled: Python compiles the part that is used when it is used.
+    install = ["-m", "pip", "install", "-q", "--no-input", "--no-compile", wanted]
     for command in (
         [sys.executable, "-m", "venv", str(home)],
-        [str(home / "bin/python"), "-m", "pip", "install", "-q", "--no-input", wanted],
+        [str(home / "bin/python"), *install],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
