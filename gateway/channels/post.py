@@ -9,7 +9,7 @@ import trio
 
 from gateway.channels import outbox
 from gateway.channels.outbox import Draft, Entry, State
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, InvalidParamError
 from gateway.storage.store import Store
 
 unix_time: Final = time.time
@@ -32,8 +32,11 @@ class Post:
     async def put(self, drafts: Sequence[Draft]) -> None:
         """Have messages sent; they are on the disk when this returns.
 
-        Those whose key was used are not sent again.  Raises ``overloaded``.
+        Those whose key was used are not sent again.  Raises ``overloaded``, and
+        ``invalid-params`` for what no UTF-8 can hold.
         """
+        for each in drafts:
+            _check_text(each)
         await self.check_room({each.account for each in drafts})
         await self.database.write(lambda sql: outbox.add(sql, drafts, self.now()))
         for account in {each.account for each in drafts}:
@@ -76,3 +79,14 @@ class Post:
             if all(each.state not in (State.PENDING, State.SENDING) for each in found):
                 return found
             await changed.wait()
+
+
+def _check_text(draft: Draft) -> None:
+    """Raise ``invalid-params`` for half a surrogate pair, which has no place on a disk."""
+    place = draft.place
+    named = {"chat": place.chat, "thread": place.thread, "text": draft.text}
+    for name, text in (named | {"reply_to": draft.reply_to}).items():
+        try:
+            (text or "").encode()
+        except UnicodeEncodeError:
+            raise InvalidParamError(name, "has half a character in it") from None

@@ -144,9 +144,9 @@ class Office:
         ]
         await self.post.put(drafts)
 
-    async def say(self, channel: str, chat: str, text: str) -> None:
+    async def say(self, channel: str, chat: str, text: str, media: str | None = None) -> None:
         """Have *text* sent, as `send` does, also if the same was said before."""
-        await self.send(channel, chat, text, f"say-{secrets.token_hex(12)}")
+        await self.send(channel, chat, text, f"say-{secrets.token_hex(12)}", media=media)
 
     async def _media(self, media_id: str) -> Outgoing:
         """Return a file to send; raises `NotFoundError`."""

@@ -1,7 +1,6 @@
 """``send_message``: say something in another chat."""
 
-from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
 
@@ -13,11 +12,13 @@ from gateway.protocol.convert import param
 TEXT_BYTES: Final = 32 * 1024
 """Longest message: a few of what platforms take at once, and nothing that floods a chat."""
 
-Send = Callable[[str, str, str], Awaitable[None]]
-"""Sends to a channel (``telegram:main``) and a chat a text; raises `GatewayError` if it cannot.
 
-It returns when the text is accepted for delivery.
-"""
+class Send(Protocol):
+    """Sends a text or a stored file, or both, to a chat of a channel (``telegram:main``)."""
+
+    async def __call__(self, channel: str, chat: str, text: str, media: str | None = None) -> None:
+        """Return when it is accepted for delivery; raises `GatewayError` if it cannot be."""
+        ...
 
 
 @attrs.frozen
@@ -26,7 +27,8 @@ class Message:
 
     channel: str = param("The channel, like telegram:main.")
     chat: str = param("The chat's id on that platform.")
-    text: str = param("What to say.")
+    text: str = param("What to say; may be empty beside a file.", "")
+    media: str | None = param("The id of a stored file, like media-0123..., to send with it.", None)
 
 
 def message_tools(send: Send) -> Tools:
@@ -39,11 +41,11 @@ def message_tools(send: Send) -> Tools:
         for name, value in (("channel", params.channel), ("chat", params.chat)):
             if not value.strip():
                 raise InvalidParamError(name, "must not be empty")
-        if not params.text.strip():
+        if not params.text.strip() and params.media is None:
             raise InvalidParamError("text", "must not be empty")
         if len(params.text.encode("utf-8", "surrogatepass")) > TEXT_BYTES:
             raise GatewayError("too-large", f"text: at most {TEXT_BYTES} bytes")
-        await send(params.channel, params.chat, params.text)
+        await send(params.channel, params.chat, params.text, params.media)
         return "Accepted for delivery."
 
     return tools

@@ -165,7 +165,7 @@ class App(Channel):
     async def _upload(self, message: Outbound) -> str:
         media = message.media
         assert media is not None
-        content = await trio.Path(media.path).read_bytes()
+        content = await media.read(ABILITIES.media_bytes)
         slot = await self.web.call(
             "files.getUploadURLExternal", filename=media.name, length=str(len(content))
         )

@@ -3,11 +3,13 @@
 import fake_anthropic
 import pytest
 import trio
+from anthropic.types import MessageParam
 from asking import KEY, ask, complaint
 from fake_anthropic import begin, call, event, go_on, says, serving, start, stop, thought
 from far_server import raw
+from pydantic import TypeAdapter
 
-from gateway.agents.providers import Said, Tool, ToolCall, Turn
+from gateway.agents.providers import Image, Said, Tool, ToolCall, Turn
 from gateway.agents.providers.anthropic import OPENING, Anthropic
 from gateway.agents.providers.draft import ARGUMENT_BYTES, CALLS
 from gateway.config.agents import Provider as Settings
@@ -56,6 +58,20 @@ async def test_what_is_asked_is_what_the_api_wants():
         "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}],
         "stream": True,
     }
+
+
+async def test_images_stand_before_the_words_of_their_question():
+    seen = Said("user", "what is it?", images=(Image("image/png", b"\x89PNG"),))
+    async with serving() as fake:
+        await ask(fake_anthropic, fake, Turn("small", "", (seen,)))
+        (message,) = fake.seen[0].json["messages"]
+    source = {"type": "base64", "media_type": "image/png", "data": "iVBORw=="}
+    assert message["content"] == [
+        {"type": "image", "source": source},
+        {"type": "text", "text": "what is it?"},
+    ]
+    # The official client has a type for what it would send.
+    assert TypeAdapter(MessageParam).validate_python(message)
 
 
 async def test_without_a_key_nothing_is_sent_in_its_place():

@@ -6,8 +6,10 @@ import trio
 from asking import KEY, TURN, ask, complaint, provider
 from fake_openai import DONE, STOP, call, chunk, event, says, serving
 from far_server import raw
+from openai.types.chat import ChatCompletionMessageParam
+from pydantic import TypeAdapter
 
-from gateway.agents.providers import Said, Tool, ToolCall, Turn
+from gateway.agents.providers import Image, Said, Tool, ToolCall, Turn
 from gateway.agents.providers.draft import ARGUMENT_BYTES, CALLS
 from gateway.errors import UnavailableError
 
@@ -39,6 +41,22 @@ async def test_what_is_asked_is_what_the_api_wants():
         "stream": True,
         "stream_options": {"include_usage": True},
     }
+
+
+async def test_images_stand_behind_the_words_of_their_question():
+    seen = Said("user", "what is it?", images=(Image("image/png", b"\x89PNG"),))
+    turn = Turn("small", "", (Said("user", "before"), seen))
+    async with serving() as fake:
+        await ask(fake_openai, fake, turn)
+        messages = fake.seen[0].json["messages"]
+    assert messages[0] == {"role": "user", "content": "before"}
+    assert messages[1]["content"] == [
+        {"type": "text", "text": "what is it?"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}},
+    ]
+    # The official client has a type for what it would send.
+    oracle = TypeAdapter(ChatCompletionMessageParam)
+    assert [oracle.validate_python(each) for each in messages]
 
 
 async def test_without_a_key_nothing_is_sent_in_its_place():

@@ -23,11 +23,11 @@ class Parts:
     done: list = attrs.field(factory=list)
     jobs: list = attrs.field(factory=list)
 
-    async def send(self, channel, chat, text):
+    async def send(self, channel, chat, text, media=None):
         await trio.lowlevel.checkpoint()
         if channel != "irc:home":
             raise NotFoundError(f"no channel {channel!r}")
-        self.done.append((channel, chat, text))
+        self.done.append((channel, chat, text) if media is None else (channel, chat, text, media))
 
     async def invoke(self, node, capability, params, seconds):
         await trio.lowlevel.checkpoint()
@@ -68,6 +68,11 @@ async def test_a_message_is_sent_to_the_chat_that_is_named(parts, use):
     answer = await use("send_message", channel="irc:home", chat="#a", text="hi")
     assert answer == "Accepted for delivery."
     assert parts.done == [("irc:home", "#a", "hi")]
+
+
+async def test_a_stored_file_is_sent_by_its_id_with_or_without_words(parts, use):
+    await use("send_message", channel="irc:home", chat="#a", media="media-1")
+    assert parts.done == [("irc:home", "#a", "", "media-1")]
     assert "no channel" in await use("send_message", channel="x", chat="#a", text="hi")
 
 
