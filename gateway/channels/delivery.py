@@ -47,8 +47,9 @@ STORE_SECONDS: Final = 5.0
 DOUBTFUL: Final = "\N{ANTICLOCKWISE OPEN CIRCLE ARROW} (perhaps a repeat)\n"
 """Begins a message that may have arrived already."""
 
-AGAIN: Final = Backoff(first=1.0, factor=2.0, limit=60.0, jitter=0.2)
-"""Waits between attempts to send one message."""
+AGAIN: Final = Backoff(first=1.0, factor=2.0, limit=15.0, jitter=0.2)
+"""Waits between attempts to send one message: short, as a connection that fails is made anew
+with waits of its own."""
 
 Find = Callable[[str], Awaitable[Media]]
 """Returns a stored file by its id; raises `NotFoundError`."""

@@ -41,6 +41,7 @@ class Platform:
     """References of the files that were fetched."""
     faults: list[Exception] = attrs.field(factory=list)
     deaf: bool = False
+    poll_seconds: float = POLL_SECONDS
     _news: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def say(self, *messages: Inbound) -> None:
@@ -57,9 +58,9 @@ class Platform:
         await self._answer()
 
     async def poll(self) -> tuple[Inbound, ...]:
-        """Return what has not been acknowledged, at the latest after `POLL_SECONDS`."""
+        """Return what has not been acknowledged, at the latest after *poll_seconds*."""
         await self._answer()
-        with trio.move_on_after(POLL_SECONDS):
+        with trio.move_on_after(self.poll_seconds):
             while not self.waiting:
                 self._news = trio.Event()
                 await self._news.wait()

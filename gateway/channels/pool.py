@@ -53,7 +53,11 @@ def settings_by_id(channels: Channels) -> dict[str, Settings]:
 
 @attrs.define(eq=False)
 class Pool:
-    """The accounts, and the supervisor ``channels`` that keeps them alive."""
+    """The accounts, and the supervisor ``channels`` that keeps them alive.
+
+    *platform* finds the code of a platform, *reconnect* is how long to wait before a
+    connection is made anew.
+    """
 
     post: Post
     bus: Bus
@@ -64,6 +68,7 @@ class Pool:
     find: Find = no_media
     platform: Factory = attrs.field(default=lambda name: partial(import_platform, name))
     spread: Callable[[], float] = random.random
+    reconnect: Backoff = RECONNECT
     supervisor: Supervisor = attrs.field(init=False)
     _accounts: dict[str, Account] = attrs.field(factory=dict, init=False)
 
@@ -89,7 +94,7 @@ class Pool:
                 (settings,),
                 # One that returns has been refused for good.
                 restart=Restart.TRANSIENT,
-                backoff=RECONNECT,
+                backoff=self.reconnect,
                 heartbeat=settings.stall_seconds,
                 stop_timeout=STOP_SECONDS,
             )

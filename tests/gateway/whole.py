@@ -26,9 +26,13 @@ token = "{TOKEN}"
 
 
 @asynccontextmanager
-async def gateway(tmp_path, config=CONFIG):
-    """Run a gateway around a block; it is stopped in order when the block ends."""
+async def gateway(tmp_path, config=CONFIG, prepare=lambda _: None):
+    """Run a gateway around a block; it is stopped in order when the block ends.
+
+    *prepare* may change what it is made of before it runs.
+    """
     app = App(load(config), Paths(tmp_path / "gateway.toml", tmp_path / "state"), {})
+    prepare(app)
     (tmp_path / "state").mkdir(mode=0o700, exist_ok=True)
     async with trio.open_nursery() as nursery:
         await nursery.start(app.root.run)
