@@ -10,7 +10,9 @@ import attrs
 import orjson
 
 from gateway.config.agents import Agent
+from gateway.config.media import Media
 from gateway.config.model import VERSION, Gateway, Health, Limits, Logging, Reload
+from gateway.config.openai_api import OpenAIApi
 from gateway.config.structure import FORM
 from gateway.config.tools import ToolPolicy
 from gateway.storage.files import PRIVATE_DIRECTORY, create_whole
@@ -94,6 +96,12 @@ _CHANNELS: Final = """
 """
 
 
+_HOOKS: Final = """
+# What others may post, each to /hooks/NAME, when they prove themselves by a signature:
+# [hooks.NAME] with a secret of its own; the configuration reference has the settings.
+"""
+
+
 def text(token: str) -> str:
     """Return the first configuration, with *token* as the default credential."""
     sections = [
@@ -106,7 +114,10 @@ def text(token: str) -> str:
         *_table(ToolPolicy, "agents.main.tools"),
         _MCP,
         _CHANNELS,
+        *_table(Media, "media"),
         _BINDINGS,
+        _HOOKS,
+        *_table(OpenAIApi, "openai_api"),
         *_table(Logging, "logging"),
         *_table(Health, "health"),
         *_table(Reload, "reload"),

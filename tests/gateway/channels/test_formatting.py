@@ -104,4 +104,4 @@ def test_a_flood_is_cut_and_says_so():
 
 def test_lines_are_messages_where_a_message_is_a_line():
     abilities = Abilities(length=60, unit="bytes", lines=True)
-    assert split("one\n\ntwo\n```\ncode\n```", abilities) == ["one", "two", "code"]
+    assert split("one\n\ntwo\n```\ncode\n```", abilities) == ["one", "two", "    code"]
