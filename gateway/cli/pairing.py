@@ -8,10 +8,12 @@ from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
+from gateway.cli.errors import CommandError
 from gateway.cli.screen import clean, emit_json, make_console, until
 from gateway.cli.screen import since as ago
 from gateway.cli.session import talk
 from gateway.cli.where import HERE, Where
+from gateway.client import RpcError
 
 Json = Annotated[bool, Parameter(help="Print JSON.")]
 Code = Annotated[str, Parameter(help="The code that the channel gave to whoever wrote to it.")]
@@ -47,7 +49,7 @@ def approve(
 ) -> None:
     """Let whoever was given CODE talk, and tell them."""
     params = _once({"code": code, "owner": owner})
-    found = talk(where, lambda client: client.call("pairing.approve", params), reconnect=True)
+    found = _call(where, "pairing.approve", params)
     if json:
         emit_json(found)
         return
@@ -57,7 +59,7 @@ def approve(
 
 def reject(code: Code, /, *, json: Json = False, where: Where = HERE) -> None:
     """Have CODE be good for nothing; whoever has it is not told."""
-    talk(where, lambda client: client.call("pairing.reject", _once({"code": code})))
+    _call(where, "pairing.reject", _once({"code": code}))
     _tell("Rejected.", json=json)
 
 
@@ -76,8 +78,17 @@ def revoke(
 ) -> None:
     """Have somebody who was approved be a stranger again."""
     params = _once({"channel": channel, "sender": sender})
-    talk(where, lambda client: client.call("pairing.revoke", params))
+    _call(where, "pairing.revoke", params)
     _tell(f"{clean(sender)} is a stranger to {clean(channel)} again.", json=json)
+
+
+def _call(where: Where, method: str, params: Mapping[str, Any]) -> Any:
+    try:
+        return talk(where, lambda client: client.call(method, params), reconnect=True)
+    except CommandError as error:
+        if isinstance(error.__cause__, RpcError) and error.__cause__.kind == "not-found":
+            raise CommandError(f"{error}. See gateway pairing list.") from error
+        raise
 
 
 def _tell(line: str, *, json: bool) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import attrs
 import pytest
 from outside import free_port
+from terminal import terminal
 
 FAKE = Path(__file__).parents[1] / "gateway" / "channels" / "fakes" / "telegram.py"
 BOT_TOKEN = "123456:AAH-a_token_that_must_not_be_seen_xx"
@@ -88,6 +89,7 @@ def test_a_token_and_two_commands_make_a_bot_that_answers(gateway, telegram, run
     telegram.control("say", text="good morning")
     code = telegram.wait_said("pairing approve").split()[-1]
     assert code in run("pairing", "list")
+    assert "See gateway pairing list" in run("pairing", "approve", "NOTACODE", code=1)
     assert "is an owner" in run("pairing", "approve", code, "--owner")
     telegram.wait_said("let in")
     telegram.control("say", text="good evening")
@@ -123,6 +125,21 @@ def test_what_is_missing_or_misspelt_is_said_before_anything_is_done(gateway, ru
     assert "telegram" in run("channels", "add", "telegarm", code=2)
     assert "KEY=VALUE" in run("channels", "add", "telegram", BOT_TOKEN, code=2)
     assert "channels" not in gateway.config.read_text()
+
+
+def test_at_a_terminal_the_token_is_asked_for_and_not_shown(gateway, telegram):
+    gateway.start()
+    places = {"GATEWAY_CONFIG": str(gateway.config), "GATEWAY_PORT": str(gateway.port)}
+    api = f"api={telegram.url}"
+    with terminal(gateway.environment() | places, "channels", "add", "telegram", api) as screen:
+        screen.wait("token (From @BotFather): ")
+        screen.type("not a token\n")
+        screen.wait("token (From @BotFather): ")
+        screen.type(f"{BOT_TOKEN}\n")
+        screen.wait("telegram:main is in the configuration")
+        assert screen.wait_exit() == 0
+        assert "connected as @butler_bot" in screen.screen
+        assert BOT_TOKEN not in screen.screen
 
 
 def test_commands_typed_in_a_chat_are_not_for_the_agent(gateway, run):
