@@ -57,6 +57,9 @@ class _Typed:
         if self._question is None:
             self._question = _Question()
             _ask_soon(self._question)
+        elif not self._question.typed.is_set():
+            # What was printed since then has scrolled it away.
+            print(PROMPT, end="", flush=True)
         question = self._question
         # Cancelled, the prompt stays: whoever reads next gets what is typed at it.
         await question.typed.wait()

@@ -68,6 +68,10 @@ class Reply:
         if self._shown:
             self._write("\n")
             self._shown = ""
+        if news.get("state") == "waiting":
+            # What it waits for is asked in its place, and must not be written over.
+            self._stop_thinking()
+            return
         self._think(f"{news.get('tool')}: {news.get('state')}")
 
     def _stop_thinking(self) -> None:

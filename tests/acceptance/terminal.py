@@ -19,6 +19,7 @@ class Terminal:
     number: int
     screen: str = ""
     code: int | None = None
+    gateway: object = None
 
     def type(self, text):
         os.write(self.number, text.encode())
