@@ -97,6 +97,14 @@ def test_a_token_and_two_commands_make_a_bot_that_answers(gateway, telegram, run
     (approved,) = json.loads(run("pairing", "list", "--json"))["approved"]
     assert (approved["sender"], approved["owner"]) == ("777", True)
 
+    secret = gateway.home / "token"
+    secret.write_text(BOT_TOKEN)
+    secret.chmod(0o600)
+    more = ("--name", "more", "--token-file", str(secret), "--no-enabled", api)
+    assert "telegram:more is in the configuration" in run("channels", "add", "telegram", *more)
+    assert f'token = {{ file = "{secret}" }}' in gateway.config.read_text()
+    assert BOT_TOKEN not in gateway.config.read_text().partition("telegram.more")[2]
+
     assert "Sent" in run("channels", "send", "telegram:main", "777", "**news**")
     assert telegram.wait_said("<b>news</b>")
     (bot, _) = json.loads(run("channels", "list", "--json"))
@@ -127,11 +135,11 @@ def test_what_is_missing_or_misspelt_is_said_before_anything_is_done(gateway, ru
     assert "channels" not in gateway.config.read_text()
 
 
-def test_at_a_terminal_the_token_is_asked_for_and_not_shown(gateway, telegram):
+def test_at_a_terminal_the_token_is_asked_for_and_changes_are_followed(gateway, telegram):
     gateway.start()
     places = {"GATEWAY_CONFIG": str(gateway.config), "GATEWAY_PORT": str(gateway.port)}
-    api = f"api={telegram.url}"
-    with terminal(gateway.environment() | places, "channels", "add", "telegram", api) as screen:
+    environment = gateway.environment() | places
+    with terminal(environment, "channels", "add", "telegram", f"api={telegram.url}") as screen:
         screen.wait("token (From @BotFather): ")
         screen.type("not a token\n")
         screen.wait("token (From @BotFather): ")
@@ -140,6 +148,12 @@ def test_at_a_terminal_the_token_is_asked_for_and_not_shown(gateway, telegram):
         assert screen.wait_exit() == 0
         assert "connected as @butler_bot" in screen.screen
         assert BOT_TOKEN not in screen.screen
+    with terminal(environment, "channels", "list", "--watch") as screen, gateway.client() as client:
+        screen.wait("connected")
+        client.call("channels.stop", {"channel": "telegram:main"})
+        screen.wait("stopped")
+        screen.type("\x03")
+        assert screen.wait_exit() == 130
 
 
 def test_commands_typed_in_a_chat_are_not_for_the_agent(gateway, run):
