@@ -26,7 +26,7 @@ from gateway.channels.base import (
     SlowDownError,
     UndeliverableError,
 )
-from gateway.channels.formatting import without_file
+from gateway.channels.formatting import marked, without_file
 from gateway.channels.outbox import Draft, Entry, State
 from gateway.channels.post import Post
 from gateway.errors import NotFoundError
@@ -43,9 +43,6 @@ takes 16 a second, which is about what they allow."""
 
 STORE_SECONDS: Final = 5.0
 """For writing down what became of a message that is under way when everything stops."""
-
-DOUBTFUL: Final = "\N{ANTICLOCKWISE OPEN CIRCLE ARROW} (perhaps a repeat)\n"
-"""Begins a message that may have arrived already."""
 
 AGAIN: Final = Backoff(first=1.0, factor=2.0, limit=15.0, jitter=0.2)
 """Waits between attempts to send one message: short, as a connection that fails is made anew
@@ -218,7 +215,7 @@ class Delivery:
         repeat = entry.doubtful and draft.edits is None
         return Outbound(
             place=draft.place,
-            text=DOUBTFUL + text if repeat else text,
+            text=marked(text, abilities) if repeat else text,
             key=draft.key,
             markup=draft.markup,
             reply_to=draft.reply_to,

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
+import attrs
+
 from gateway.channels.base import Abilities
 
 FENCE: Final = re.compile(r"^ {0,3}(`{3,}|~{3,})([^`\n]*)$")
@@ -30,6 +32,9 @@ CUT: Final = "[...]"
 
 NOTE: Final = 150
 """What a note in place of a file takes, in most cases; a name may be long."""
+
+REPEAT: Final = "\N{ANTICLOCKWISE OPEN CIRCLE ARROW} (perhaps a repeat)"
+"""Begins a message that may have arrived already."""
 
 Size = Callable[[str], int]
 
@@ -56,6 +61,11 @@ def _is_control(character: str) -> bool:
     return character < " " or "\x7f" <= character < "\xa0" or character == "\ufeff"
 
 
+def marked(text: str, abilities: Abilities) -> str:
+    """Return *text* with the mark that it may have arrived already."""
+    return REPEAT + (" " if abilities.lines else "\n") + text
+
+
 def split(text: str, abilities: Abilities) -> list[str]:
     """Return *text* as messages, none of them empty or longer than the platform takes.
 
@@ -63,6 +73,10 @@ def split(text: str, abilities: Abilities) -> list[str]:
     can be seen gives no message.
     """
     text = clean(text)
+    if not abilities.idempotent:
+        # Each may have to be sent again, with a mark on it.
+        room = abilities.length - size_of(abilities)(marked("", abilities))
+        abilities = attrs.evolve(abilities, length=room)
     parts = _lines(text, abilities) if abilities.lines else _fenced(text, abilities)
     kept = [part for part in parts if part.strip()]
     if len(kept) > MOST_PARTS:

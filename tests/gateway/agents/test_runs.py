@@ -6,7 +6,6 @@ import trio
 from agent_stage import Told
 from trio.testing import wait_all_tasks_blocked
 
-from gateway.agents import lanes as lanes_module
 from gateway.agents import run as run_module
 from gateway.agents import runs as runs_module
 from gateway.agents.providers import Said
@@ -118,8 +117,8 @@ async def test_sessions_do_not_wait_for_each_other(autojump_clock, stage):
         assert trio.current_time() - began == 10.0
 
 
-async def test_a_session_with_too_many_questions_takes_no_more(autojump_clock, stage, monkeypatch):
-    monkeypatch.setattr(lanes_module, "DEPTH", 2)
+async def test_a_session_with_too_many_questions_takes_no_more(autojump_clock, stage):
+    stage.lanes.depth = 2
     stage.told.delay = 10.0
     async with stage.running():
         session = (await stage.runs.submit(Ask("0"))).session_id

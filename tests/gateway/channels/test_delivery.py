@@ -13,7 +13,7 @@ from gateway.channels.base import (
     SlowDownError,
     UndeliverableError,
 )
-from gateway.channels.delivery import DOUBTFUL
+from gateway.channels.formatting import REPEAT
 from gateway.channels.memory import MemoryChannel
 
 
@@ -80,7 +80,7 @@ async def test_a_message_that_may_have_arrived_is_sent_again_with_a_mark(autojum
     async with sending.running():
         await sending.post.put([draft("k.0")])
         (entry,) = await sending.post.wait_settled("k")
-        assert sending.texts == [("ann", f"{DOUBTFUL}hi")]
+        assert sending.texts == [("ann", f"{REPEAT}\nhi")]
         assert entry.doubtful
 
 
@@ -101,7 +101,7 @@ async def test_what_was_under_way_when_the_process_died_is_marked(autojump_clock
     sending.again()
     async with sending.running():
         await sending.post.wait_settled("k")
-        assert sending.texts == [("ann", f"{DOUBTFUL}hi")]
+        assert sending.texts == [("ann", f"{REPEAT}\nhi")]
 
 
 async def test_what_is_too_old_is_never_sent(autojump_clock, sending):

@@ -5,7 +5,7 @@ import trio
 from channel_stage import message
 
 from gateway.channels.base import Abilities, Attachment, LostError, Place, Sender
-from gateway.channels.delivery import DOUBTFUL
+from gateway.channels.formatting import REPEAT
 from gateway.config.bindings import Binding
 from gateway.errors import UnavailableError
 from gateway.storage.media import ID
@@ -191,7 +191,7 @@ async def test_an_answer_that_was_on_its_way_is_sent_again_with_a_mark(autojump_
     stage.again()
     async with stage.running():
         await trio.sleep(5)
-        assert stage.texts == [("ann", "HELLO"), ("ann", f"{DOUBTFUL}HELLO")]
+        assert stage.texts == [("ann", "HELLO"), ("ann", f"{REPEAT}\nHELLO")]
 
 
 async def test_a_message_that_always_fails_is_given_up_and_said(autojump_clock, stage):

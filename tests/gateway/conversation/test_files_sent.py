@@ -37,10 +37,10 @@ async def test_a_file_is_sent_alone_or_before_a_long_text(autojump_clock, stage)
         file = await stage.media.add(b"content", "a.pdf", "application/pdf")
         ((text, media),), _ = await sent(stage, "", file.id)
         assert (text, media.name) == ("", "a.pdf")
-        messages, _ = await sent(stage, "x" * 390, file.id, "other")
+        messages, _ = await sent(stage, "x" * 370, file.id, "other")
         assert [(len(text), bool(media)) for text, media in messages[1:]] == [
             (0, True),
-            (390, False),
+            (370, False),
         ]
 
 
