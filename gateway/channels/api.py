@@ -12,6 +12,7 @@ import attrs
 import trio
 
 from gateway.channels.base import ChannelError, LostError, StalledError
+from gateway.channels.reading import object_at
 from gateway.errors import GatewayError
 from gateway.web.client import import_httpx, open_client, parsed, read
 
@@ -52,8 +53,7 @@ class Reply:
     @property
     def object(self) -> dict[str, Any]:
         """The JSON object in it; empty if it is none."""
-        found = self.json
-        return found if isinstance(found, dict) else {}
+        return object_at(self.json)
 
     def wait(self, otherwise: float = 1.0) -> float:
         """Return the seconds of ``Retry-After``, or *otherwise*."""

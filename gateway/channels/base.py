@@ -5,7 +5,7 @@ has to outlive that (where to go on reading) is the link's *cursor*.
 """
 
 import errno
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
@@ -36,11 +36,22 @@ class Sender:
     name: str = ""
 
 
+Kind = Literal["image", "audio", "video", "file"]
+"""What a file is to people."""
+
+_KINDS: Final[Mapping[str, Kind]] = {"image": "image", "audio": "audio", "video": "video"}
+
+
+def kind_of(mime: str) -> Kind:
+    """Return what a file of a MIME type is, which the far end may have made up."""
+    return _KINDS.get(mime.partition("/")[0], "file")
+
+
 @attrs.frozen
 class Attachment:
     """A file in a message.  *ref* is what the channel needs to fetch it; *size* in bytes."""
 
-    kind: Literal["image", "audio", "video", "file"]
+    kind: Kind
     ref: str
     name: str = ""
     mime: str = "application/octet-stream"

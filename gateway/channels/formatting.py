@@ -43,11 +43,16 @@ def size_of(abilities: Abilities) -> Size:
     """Return what measures a text as the platform does."""
     match abilities.unit:
         case "utf-16":
-            return lambda text: len(text.encode("utf-16-le", "surrogatepass")) // 2
+            return units
         case "bytes":
             return lambda text: len(text.encode("utf-8", "surrogatepass"))
         case "characters":
             return len
+
+
+def units(text: str) -> int:
+    """Return the length of *text* in UTF-16 units, surrogates that are alone included."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def clean(text: str) -> str:

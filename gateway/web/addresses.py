@@ -1,10 +1,12 @@
-"""Which addresses are on the public internet.  Pure.
+"""Which addresses are on the public internet, and which are somebody's own.  Pure.
 
 Source: the special-purpose registries of IANA (RFC 6890), S47.
 """
 
+from collections.abc import Collection
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
 from typing import Final
+from urllib.parse import urlsplit
 
 _NOT_PUBLIC_4: Final = tuple(
     map(
@@ -58,3 +60,19 @@ def is_public(address: str) -> bool:
     if isinstance(parsed, IPv4Address):
         return not any(parsed in network for network in _NOT_PUBLIC_4)
     return parsed in _PUBLIC_6 and not any(parsed in network for network in _NOT_PUBLIC_6)
+
+
+def is_https_at(url: str, hosts: Collection[str]) -> bool:
+    """Return whether *url* goes by HTTPS, on its usual port, to one of *hosts*.
+
+    Before a credential goes where somebody else says: in a URL nothing else counts, neither
+    a name before an ``@`` nor a host that only begins like one of them.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if parts.scheme != "https" or "@" in parts.netloc:
+        return False
+    return host in hosts and port in (None, 443)

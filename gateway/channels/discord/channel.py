@@ -3,7 +3,6 @@
 import random
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
-from urllib.parse import urlsplit
 
 import attrs
 import orjson
@@ -31,6 +30,7 @@ from gateway.channels.discord.rest import Rest
 from gateway.channels.discord.session import Session
 from gateway.channels.sockets import Connect, connect_tcp
 from gateway.config.channels import Discord as Settings
+from gateway.web.addresses import is_https_at
 
 CDN: Final = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
 """Where Discord keeps files: nothing is fetched from anywhere else, whatever a message says."""
@@ -156,20 +156,12 @@ class Bot(Channel):
         """Return a file from Discord's own servers."""
         if self._files is None:
             raise LostError("not connected to Discord")
-        if not self._is_ours(attachment.ref):
+        if not is_https_at(attachment.ref, self.cdn):
             raise UndeliverableError("the file is not on a server of Discord's")
         reply = await self._files.download(attachment.ref, limit)
         if not reply.ok:
             raise UndeliverableError(f"Discord does not give the file (HTTP {reply.status})")
         return reply.body
-
-    def _is_ours(self, url: str) -> bool:
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            return False
-        return parts.scheme == "https" and host in self.cdn and port in (None, 443)
 
     async def probe(self) -> Probe:
         """Ask who the bot is."""

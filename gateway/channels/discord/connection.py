@@ -13,6 +13,7 @@ import trio
 from gateway.channels.base import LostError, RefusedForGoodError, StalledError
 from gateway.channels.discord.session import Session, is_number
 from gateway.channels.racing import run_with
+from gateway.channels.reading import integer_at, object_at, text_at
 from gateway.channels.sockets import Socket
 from gateway.web.client import parsed
 
@@ -118,9 +119,8 @@ class Connection:
         """Return the seconds between heartbeats."""
         with trio.move_on_after(HELLO_SECONDS):
             frame = await self._receive()
-            content = frame.get("d")
-            wanted = content.get("heartbeat_interval") if isinstance(content, dict) else None
-            if frame.get("op") != Op.HELLO or not is_number(wanted) or not wanted:
+            wanted = integer_at(frame, "d", "heartbeat_interval")
+            if frame.get("op") != Op.HELLO or wanted is None or wanted <= 0:
                 raise LostError("Discord's Gateway did not say hello")
             return min(wanted / 1000, BEAT_SECONDS)
         raise StalledError(f"Discord's Gateway said nothing for {HELLO_SECONDS:g} s")
@@ -169,14 +169,11 @@ class Connection:
         return None
 
     async def _take(self, frame: Mapping[str, Any]) -> None:
-        name, content, seq = frame.get("t"), frame.get("d"), frame.get("s")
-        if not isinstance(name, str):
+        name, seq = text_at(frame, "t"), frame.get("s")
+        if not name:
             log.warning("an event of Discord has no name")
-            name = ""
         self._logged_in = self._logged_in or name in ("READY", "RESUMED")
-        await self.listener.take(
-            name, content if isinstance(content, dict) else {}, seq if is_number(seq) else None
-        )
+        await self.listener.take(name, object_at(frame, "d"), seq if is_number(seq) else None)
         late = math.inf if self._logged_in else trio.current_time() + LOGIN_SECONDS
         self._patience.deadline = late
 

@@ -7,11 +7,13 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import attrs
 
-from gateway.channels.base import Attachment, Inbound, Outbound, Place, Sender
+from gateway.channels.base import Attachment, Inbound, Outbound, Place, Sender, kind_of
+from gateway.channels.formatting import units
+from gateway.channels.reading import integer_at, object_at, objects_at, text_at
 
 EPOCH_MS: Final = 1_420_070_400_000
 """The first millisecond of 2015, from which ids count.  Source: Reference, Snowflakes."""
@@ -54,7 +56,7 @@ def snowflake(value: Any) -> str | None:
 def read_me(user: Mapping[str, Any]) -> Me | None:
     """Return who a user object is."""
     found = snowflake(user.get("id"))
-    return None if found is None else Me(found, _text(user.get("username"), NAME_LENGTH))
+    return None if found is None else Me(found, text_at(user, "username")[:NAME_LENGTH])
 
 
 def read_message(content: Mapping[str, Any], me: Me) -> Inbound | None:
@@ -63,7 +65,7 @@ def read_message(content: Mapping[str, Any], me: Me) -> Inbound | None:
     That is one of a program (a bot, a webhook, ourselves), about something else than what
     somebody wrote, empty, or damaged.
     """
-    author = _object(content.get("author"))
+    author = object_at(content, "author")
     message_id, channel = snowflake(content.get("id")), snowflake(content.get("channel_id"))
     sender = snowflake(author.get("id"))
     if message_id is None or channel is None or sender is None or sender == me.id:
@@ -73,7 +75,7 @@ def read_message(content: Mapping[str, Any], me: Me) -> Inbound | None:
     kind = content.get("type", 0)
     if not isinstance(kind, int) or kind not in TAKEN_TYPES:
         return None
-    text, attachments = _words(content, me), tuple(_attachments(content.get("attachments")))
+    text, attachments = _words(content, me), tuple(_attachments(content))
     if not text and not attachments:
         return None
     return Inbound(
@@ -84,15 +86,14 @@ def read_message(content: Mapping[str, Any], me: Me) -> Inbound | None:
         at=((int(message_id) >> 22) + EPOCH_MS) / 1000,
         direct=content.get("guild_id") is None,
         mentioned=_is_for(content, me),
-        reply_to=snowflake(_object(content.get("message_reference")).get("message_id")),
+        reply_to=snowflake(text_at(content, "message_reference", "message_id")),
         attachments=attachments,
     )
 
 
 def read_threads(content: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
     """Yield channels of a guild or thread event: id, and the parent of a thread."""
-    for each in (content, *_list(content.get("threads")), *_list(content.get("channels"))):
-        channel = _object(each)
+    for channel in (content, *objects_at(content, "threads"), *objects_at(content, "channels")):
         found = snowflake(channel.get("id"))
         if found is not None and isinstance(channel.get("type"), int):
             thread = channel["type"] in THREAD_TYPES
@@ -123,11 +124,6 @@ def plain(text: str) -> str:
     return escaped if units(escaped) <= LENGTH else text
 
 
-def units(text: str) -> int:
-    """Return the length in UTF-16 units."""
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
-
-
 def nonce(key: str) -> str:
     """Return 24 characters that stand for *key*; Discord takes 25.  Source: Create Message."""
     return base64.b32encode(hashlib.sha256(key.encode()).digest()[:15]).decode()
@@ -139,59 +135,35 @@ def nonce(key: str) -> str:
 def _words(content: Mapping[str, Any], me: Me) -> str:
     """Return the text, without our name in it and with those of others in words."""
     names = {me.id: ""}
-    for each in _list(content.get("mentions")):
-        user = _object(each)
+    for user in objects_at(content, "mentions"):
         if (found := snowflake(user.get("id"))) is not None:
-            names.setdefault(found, "@" + _text(user.get("username"), NAME_LENGTH))
-    text = _text(content.get("content"), TEXT_LENGTH)
+            names.setdefault(found, "@" + text_at(user, "username")[:NAME_LENGTH])
+    text = text_at(content, "content")[:TEXT_LENGTH]
     return re.sub(r"<@!?([0-9]{1,20})>", lambda m: names.get(m[1], m[0]), text).strip()
 
 
 def _is_for(content: Mapping[str, Any], me: Me) -> bool:
-    answered = _object(_object(content.get("referenced_message")).get("author"))
-    named = (_object(each).get("id") for each in _list(content.get("mentions")))
-    return me.id in named or answered.get("id") == me.id
+    answered = text_at(content, "referenced_message", "author", "id")
+    return me.id == answered or any(
+        text_at(each, "id") == me.id for each in objects_at(content, "mentions")
+    )
 
 
 def _name(content: Mapping[str, Any], author: Mapping[str, Any]) -> str:
-    nick = _object(content.get("member")).get("nick")
-    return _text(nick or author.get("global_name") or author.get("username"), NAME_LENGTH)
+    nick = text_at(content, "member", "nick")
+    return (nick or text_at(author, "global_name") or text_at(author, "username"))[:NAME_LENGTH]
 
 
-def _attachments(value: Any) -> Iterator[Attachment]:
-    for each in _list(value)[:ATTACHMENTS]:
-        found = _object(each)
-        url, size = found.get("url"), found.get("size")
-        if not isinstance(url, str) or len(url) > 2000:
+def _attachments(content: Mapping[str, Any]) -> Iterator[Attachment]:
+    for found in objects_at(content, "attachments")[:ATTACHMENTS]:
+        url, size = text_at(found, "url"), integer_at(found, "size")
+        if not url or len(url) > 2000:
             continue
-        mime = _text(found.get("content_type"), NAME_LENGTH) or "application/octet-stream"
+        mime = text_at(found, "content_type")[:NAME_LENGTH] or "application/octet-stream"
         yield Attachment(
-            kind=_kind(mime),
+            kind=kind_of(mime),
             ref=url,
-            name=_text(found.get("filename"), 255),
+            name=text_at(found, "filename")[:255],
             mime=mime.partition(";")[0].strip(),
-            size=size if isinstance(size, int) and size >= 0 else None,
+            size=None if size is None or size < 0 else size,
         )
-
-
-def _kind(mime: str) -> Literal["image", "audio", "video", "file"]:
-    match mime.partition("/")[0]:
-        case "image":
-            return "image"
-        case "audio":
-            return "audio"
-        case "video":
-            return "video"
-    return "file"
-
-
-def _text(value: Any, longest: int) -> str:
-    return value[:longest] if isinstance(value, str) else ""
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -26,7 +26,8 @@ from gateway.channels.discord.connection import Connection, Ending, login_frame
 from gateway.channels.discord.limits import Route
 from gateway.channels.discord.messages import Me, read_message, read_threads
 from gateway.channels.discord.rest import Rest
-from gateway.channels.discord.session import Session, is_name, is_number
+from gateway.channels.discord.session import Session, is_name
+from gateway.channels.reading import integer_at
 from gateway.channels.sockets import ClosedError, Connect, Socket, open_socket
 
 log = structlog.get_logger(__name__)
@@ -126,9 +127,8 @@ class Reception:
     async def _login_url(self) -> str:
         """Return where to begin a session, unless too many were begun."""
         found = (await self.rest.ask(GATEWAY)).object
-        limit = found.get("session_start_limit")
-        left = limit.get("remaining") if isinstance(limit, dict) else None
-        if is_number(left) and left < LOGINS_LEFT:
+        left = integer_at(found, "session_start_limit", "remaining")
+        if left is not None and left < LOGINS_LEFT:
             raise RefusedForGoodError(
                 f"Discord takes only {left} more logins of this bot today: find out what logs "
                 "in again and again, and start the channel tomorrow"

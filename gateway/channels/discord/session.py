@@ -9,6 +9,8 @@ from typing import Any, Final, Self, TypeGuard
 import attrs
 import orjson
 
+from gateway.channels.reading import object_at
+
 NAME_LENGTH: Final = 512
 """Longest session id and URL that is believed; real ones have about 32 and 40 characters.
 Both go into frames of which Discord takes 4096 bytes."""
@@ -29,7 +31,7 @@ class Session:
             found = orjson.loads(cursor or "null")
         except orjson.JSONDecodeError:
             return None
-        fields = found if isinstance(found, dict) else {}
+        fields = object_at(found)
         return cls.of(fields.get("id"), fields.get("url"), fields.get("seq"))
 
     @classmethod

@@ -1,6 +1,6 @@
 """Comes when invited, and leaves where it cannot read."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 from uuid import uuid4
 
@@ -80,11 +80,11 @@ class Door:
                 self.invites.pop(room, None)
                 await trio.sleep(PAUSE_SECONDS)
 
-    async def _patiently(self, step: Callable[[str], object], room: str) -> None:
+    async def _patiently(self, step: Callable[[str], Awaitable[None]], room: str) -> None:
         """Take a step as often as it makes sense."""
         for attempt in range(ATTEMPTS):
             try:
-                await step(room)  # type: ignore[misc]  # both are coroutine functions
+                await step(room)
                 return
             except SlowDownError as error:
                 await trio.sleep(error.after)

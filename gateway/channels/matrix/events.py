@@ -5,11 +5,11 @@ What is malformed is passed over: one event that nobody can read must not stop t
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import attrs
 
-from gateway.channels.base import Attachment
+from gateway.channels.base import Attachment, Kind
 from gateway.channels.reading import integer_at, object_at, objects_at, text_at
 
 LONGEST_ID: Final = 255
@@ -28,7 +28,7 @@ QUOTED: Final = re.compile(r"> (?:\* )?<@[^\n]*\n(?:>[^\n]*\n)*\n?")
 LATEST: Final = 10**13
 """Milliseconds since 1970 up to the year 2286; later is no time."""
 
-FILES: Final[Mapping[str, Literal["image", "audio", "video", "file"]]] = {
+FILES: Final[Mapping[str, Kind]] = {
     "m.image": "image",
     "m.audio": "audio",
     "m.video": "video",

@@ -5,11 +5,11 @@ Source: the classes ``JsonMessageEnvelope`` and ``JsonDataMessage`` of signal-cl
 
 import re
 from collections.abc import Iterator
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import attrs
 
-from gateway.channels.base import Attachment, Inbound, Place, Sender
+from gateway.channels.base import Attachment, Inbound, Place, Sender, kind_of
 from gateway.channels.reading import integer_at, object_at, objects_at, text_at
 
 MENTION: Final = "\ufffc"
@@ -24,11 +24,6 @@ MENTIONS: Final = 100
 _PERSON: Final = re.compile(
     r"\+[0-9]{3,20}|(?:PNI:)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|u:.+", re.IGNORECASE
 )
-_KINDS: Final[dict[str, Literal["image", "audio", "video"]]] = {
-    "image": "image",
-    "audio": "audio",
-    "video": "video",
-}
 
 
 def is_person(chat: str) -> bool:
@@ -155,7 +150,7 @@ def _attachments(content: Any, chat: str) -> Iterator[Attachment]:
         mime = text_at(each, "contentType") or "application/octet-stream"
         size = integer_at(each, "size")
         yield Attachment(
-            kind=_KINDS.get(mime.partition("/")[0], "file"),
+            kind=kind_of(mime),
             # The chat: the daemon wants to know from where it is.
             ref=f"{chat} {name}",
             name=text_at(each, "filename"),

@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from gateway.channels.formatting import FENCE
+from gateway.channels.formatting import FENCE, units
 from gateway.channels.inline import DEPTH, INLINE, LONGEST, title_of
 
 STYLES: Final = {
@@ -82,11 +82,6 @@ class Styled:
     def _mark(self, start: int, style: str) -> None:
         if self._place > start and len(self.styles) < MOST:
             self.styles.append(f"{start}:{self._place - start}:{style}")
-
-
-def units(text: str) -> int:
-    """Return the length of *text* in UTF-16 units."""
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def render(markdown: str) -> Styled:

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import attrs
 import orjson
@@ -33,6 +32,7 @@ from gateway.channels.slack.socket import SocketMode
 from gateway.channels.slack.web import Web
 from gateway.channels.sockets import Connect, connect_tcp
 from gateway.config.channels import Slack as Settings
+from gateway.web.addresses import is_https_at
 
 FILE_HOSTS: Final = frozenset({"files.slack.com"})
 """Where Slack keeps files: the token goes nowhere else, whatever a message says."""
@@ -170,7 +170,7 @@ class App(Channel):
             "files.getUploadURLExternal", filename=media.name, length=str(len(content))
         )
         url, file = text_at(slot, "upload_url"), text_at(slot, "file_id")
-        if self._files is None or not _is_slacks(url):
+        if self._files is None or not is_https_at(url, FILE_HOSTS):
             raise UndeliverableError("Slack wants the file somewhere else than at Slack")
         reply = await self._files.request("POST", url, content=content)
         if not reply.ok:
@@ -217,7 +217,7 @@ class App(Channel):
         """Return a file from Slack's own servers."""
         if self._files is None:
             raise LostError("not connected to Slack")
-        if not _is_slacks(attachment.ref):
+        if not is_https_at(attachment.ref, FILE_HOSTS):
             raise UndeliverableError("the file is not on a server of Slack's")
         reply = await self._files.download(attachment.ref, limit)
         # Without the permission files:read comes a page to log in, with 200 or a redirect.
@@ -239,12 +239,3 @@ def _text(message: Outbound) -> str:
 
 def _ts(message_id: str) -> str:
     return message_id.rpartition(":")[2]
-
-
-def _is_slacks(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return False
-    return parts.scheme == "https" and host in FILE_HOSTS and port in (None, 443)

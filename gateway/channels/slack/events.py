@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import attrs
 
-from gateway.channels.base import Attachment, Inbound, Place, Sender
+from gateway.channels.base import Attachment, Inbound, Place, Sender, kind_of
 from gateway.channels.reading import integer_at, object_at, objects_at, text_at
 from gateway.channels.slack.markup import to_text
 
@@ -80,20 +80,9 @@ def _attachments(event: Mapping[str, Any]) -> Iterator[Attachment]:
             continue
         mime = text_at(file, "mimetype")[:NAME_LENGTH] or "application/octet-stream"
         yield Attachment(
-            kind=_kind(mime),
+            kind=kind_of(mime),
             ref=url,
             name=text_at(file, "name")[:NAME_LENGTH],
             mime=mime,
             size=integer_at(file, "size"),
         )
-
-
-def _kind(mime: str) -> Literal["image", "audio", "video", "file"]:
-    match mime.partition("/")[0]:
-        case "image":
-            return "image"
-        case "audio":
-            return "audio"
-        case "video":
-            return "video"
-    return "file"

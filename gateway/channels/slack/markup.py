@@ -1,25 +1,18 @@
 """Markdown as Slack's mrkdwn, and the other way.  Pure.
 
-Line by line and by patterns that never look past a line: what they do not understand stays
-as it is written.  Nothing of a text can become one of Slack's commands (``<!channel>``),
-because what begins them is escaped first.  Source: Formatting message text.
+Nothing of a text can become one of Slack's commands (``<!channel>``), because what begins
+them is escaped.  Marks cannot be: a text that has some of its own may be shown with them.
+Source: Formatting message text.
 """
 
 import re
 from typing import Final
 
-from gateway.channels.formatting import FENCE
+from gateway.channels.markdown import Dialect, write
 
-_INLINE: Final = re.compile(
-    r"(?P<code>`[^`\n]+`)"
-    r"|!?\[(?P<label>[^\[\]\n]{1,500})\]\((?P<url>https?://[^\s()|]{1,1000})\)"
-    r"|\*\*(?P<bold>[^\s*](?:[^*\n]*[^\s*])?)\*\*"
-    r"|~~(?P<gone>[^\s~](?:[^~\n]*[^\s~])?)~~"
-    r"|(?<![\w*])\*(?P<slanted>[^\s*](?:[^*\n]*[^\s*])?)\*(?![\w*])"
-)
-_HEADING: Final = re.compile(r"#{1,6}\s+(.*?)\s*#*$")
-_ITEM: Final = re.compile(r"(\s*)[-*+]\s+(.*)$")
-_QUOTE: Final = re.compile(r"&gt;\s?(.*)$")
+LENGTH: Final = 4000
+"""Longest formatted text.  Source: chat.postMessage, "Truncating content"."""
+
 _SPECIAL: Final = re.compile(r"<([^<>]*)>")
 
 
@@ -33,50 +26,33 @@ def unescape(text: str) -> str:
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
+def _link(words: str, address: str) -> str:
+    address = escape(address)
+    return f"<{address}>" if words == address else f"<{address}|{words.replace(chr(10), ' ')}>"
+
+
+_MRKDWN: Final = Dialect(
+    text=escape,
+    styles={"strong": ("*", "*"), "em": ("_", "_"), "s": ("~", "~")},
+    code=lambda content: f"`{escape(content)}`",
+    # Without the language, which Slack would show as the first line.
+    block=lambda content, _: f"```\n{escape(content)}\n```",
+    # The one place where it stands for itself.
+    quote=lambda text: "\n".join(f"> {line}" for line in text.split("\n")),
+    link=_link,
+)
+
+
 def to_mrkdwn(text: str) -> str:
-    """Return Markdown as mrkdwn; at most six times as long."""
-    written, fence = [], ""
-    for line in text.split("\n"):
-        found = FENCE.match(line)
-        if found and (not fence or (line.strip().startswith(fence) and not found[2].strip())):
-            # Without the language, which Slack would show as the first line.
-            fence = "" if fence else found[1]
-            written.append("```")
-        else:
-            written.append(escape(line) if fence else _line(escape(line)))
-    return "\n".join(written)
+    """Return Markdown as mrkdwn, or as it is where formatting would make it too long.
 
-
-def _line(line: str) -> str:
-    if found := _HEADING.match(line):
-        inner = _INLINE.sub(_bare, found[1])
-        return f"*{inner}*" if inner else ""
-    if found := _ITEM.match(line):
-        return f"{found[1]}\N{BULLET} {_INLINE.sub(_inline, found[2])}"
-    if found := _QUOTE.match(line):
-        # The one place where it stands for itself.
-        return f"> {_INLINE.sub(_inline, found[1])}"
-    return _INLINE.sub(_inline, line)
-
-
-def _inline(found: re.Match[str]) -> str:
-    match found.lastgroup:
-        case "url":
-            return f"<{found['url']}|{found['label']}>"
-        case "bold":
-            return f"*{found['bold']}*"
-        case "gone":
-            return f"~{found['gone']}~"
-        case "slanted":
-            return f"_{found['slanted']}_"
-    return found[0]
-
-
-def _bare(found: re.Match[str]) -> str:
-    """Return what is inside: in a heading all is bold."""
-    if found.lastgroup == "url":
-        return _inline(found)
-    return found[found.lastgroup] if found.lastgroup and found.lastgroup != "code" else found[0]
+    At most `LENGTH` characters, or five times as many as *text* has: for everything escaped.
+    """
+    plain = escape(text)
+    written = write(text, _MRKDWN)
+    if written is None or not written.strip():
+        return plain
+    return written if len(written) <= LENGTH else min(written, plain, key=len)
 
 
 def to_text(text: str, me: str) -> str:

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import attrs
 
-from gateway.channels.base import Attachment, Inbound, Place, Sender
+from gateway.channels.base import Attachment, Inbound, Kind, Place, Sender
 from gateway.channels.reading import integer_at, object_at, objects_at, text_at
 
 _AROUND: Final = re.compile(r"^[\s,:;]+|\s+$")
@@ -14,7 +14,7 @@ _AROUND: Final = re.compile(r"^[\s,:;]+|\s+$")
 
 _GROUPS: Final = ("group", "supergroup")
 
-_FILES: Final[Mapping[str, tuple[Literal["audio", "video", "file"], str, str]]] = {
+_FILES: Final[Mapping[str, tuple[Kind, str, str]]] = {
     "audio": ("audio", "audio/mpeg", "audio.mp3"),
     "voice": ("audio", "audio/ogg", "voice.ogg"),
     "video": ("video", "video/mp4", "video.mp4"),
@@ -216,9 +216,7 @@ def _sticker(found: dict[str, Any]) -> Iterator[Attachment]:
         yield _attachment(found, "image", "image/webp", "sticker.webp")
 
 
-def _attachment(
-    found: dict[str, Any], kind: Literal["image", "audio", "video", "file"], mime: str, name: str
-) -> Attachment:
+def _attachment(found: dict[str, Any], kind: Kind, mime: str, name: str) -> Attachment:
     size = integer_at(found, "file_size")
     mime = text_at(found, "mime_type") or mime
     if kind == "file" and mime.startswith("image/"):

@@ -4,9 +4,9 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterator
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from gateway.channels.base import Attachment, Inbound, Place, Sender
+from gateway.channels.base import Attachment, Inbound, Kind, Place, Sender
 from gateway.channels.reading import integer_at, object_at, objects_at, text_at
 
 _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_.-]{1,256}")
@@ -14,7 +14,7 @@ _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 
 _TIME: Final = re.compile(r"[0-9]{1,12}")
 
-_FILES: Final[dict[str, tuple[Literal["image", "audio", "video", "file"], str]]] = {
+_FILES: Final[dict[str, tuple[Kind, str]]] = {
     "image": ("image", "image.jpg"),
     "sticker": ("image", "sticker.webp"),
     "audio": ("audio", "audio.ogg"),

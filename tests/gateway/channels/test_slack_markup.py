@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.channels.slack.events import Me, read_event
-from gateway.channels.slack.markup import escape, to_mrkdwn, to_text, unescape
+from gateway.channels.slack.markup import LENGTH, escape, to_mrkdwn, to_text, unescape
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SYNTAX = st.text(st.sampled_from("ab *_~`[]()<>&|!@#\n-:/"), max_size=60)
@@ -23,7 +23,11 @@ SYNTAX = st.text(st.sampled_from("ab *_~`[]()<>&|!@#\n-:/"), max_size=60)
         ("```python\na < **b**\n```", "```\na &lt; **b**\n```"),
         ("> quoted", "> quoted"),
         ("2 * 3 * 4", "2 * 3 * 4"),
-        ("<!channel> <@U1> <https://x|y>", "&lt;!channel&gt; &lt;@U1&gt; &lt;https://x|y&gt;"),
+        ("<!channel> <@U1> <b|c>", "&lt;!channel&gt; &lt;@U1&gt; &lt;b|c&gt;"),
+        ("<https://a.example/b>", "<https://a.example/b>"),
+        ("[a\nb](https://a.example/>|<!c>)", "<https://a.example/%3E%7C%3C!c%3E|a b>"),
+        ("**so *nested* it is**", "*so _nested_ it is*"),
+        ("|a|b|\n|-|-|\n|1|<2|", "```\na | b\n-----\n1 | &lt;2\n```"),
         ("[x](javascript:alert)", "[x](javascript:alert)"),
     ],
 )
@@ -35,9 +39,14 @@ def test_markdown_becomes_mrkdwn(markdown, mrkdwn):
 @given(SYNTAX | st.text(max_size=200))
 def test_no_text_becomes_a_command_or_grows_beyond_bounds(text):
     written = to_mrkdwn(text)
-    assert len(written) <= 6 * len(text) + 6
+    assert len(written) <= max(LENGTH, 5 * len(text))
     for command in ("<!", "<@", "<#"):
         assert command not in written
+
+
+def test_a_table_that_would_become_too_long_stays_as_it_is():
+    table = "|" + "a very long name of a column|" * 40 + "\n" + "|-" * 40 + "|\n" + "|x|\n" * 50
+    assert to_mrkdwn(table) == escape(table)
 
 
 @patient
