@@ -106,12 +106,16 @@ class Run:
         """Begin another answer: what was said so far is written down, before its tools."""
         self._texts.clear()
 
+    async def wait_over(self) -> None:
+        """Return when it is over, however it ended."""
+        await self._over.wait()
+
     async def wait(self) -> Entry:
         """Return how it ended; many may wait, and one that is cancelled changes nothing.
 
         Raises `UnavailableError` if that could not be written down.
         """
-        await self._over.wait()
+        await self.wait_over()
         if self._lost:
             raise UnavailableError(
                 "the run was lost; ask again with the same idempotencyKey, or anew",

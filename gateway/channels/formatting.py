@@ -6,6 +6,7 @@ line, a space, and in the end between any two characters that belong to no pair.
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Final
 
 import attrs
@@ -36,6 +37,8 @@ NOTE: Final = 150
 REPEAT: Final = "\N{ANTICLOCKWISE OPEN CIRCLE ARROW} (perhaps a repeat)"
 """Begins a message that may have arrived already."""
 
+_CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff]")
+
 Size = Callable[[str], int]
 
 
@@ -58,12 +61,7 @@ def units(text: str) -> int:
 def clean(text: str) -> str:
     """Return *text* without what no platform takes: NUL, lone surrogates, other controls."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    kept = "".join(c for c in text if c in "\n\t" or not _is_control(c))
-    return kept.encode("utf-8", "replace").decode("utf-8")
-
-
-def _is_control(character: str) -> bool:
-    return character < " " or "\x7f" <= character < "\xa0" or character == "\ufeff"
+    return _CONTROLS.sub("", text).encode("utf-8", "replace").decode("utf-8")
 
 
 def marked(text: str, abilities: Abilities) -> str:
@@ -83,7 +81,8 @@ def split(text: str, abilities: Abilities) -> list[str]:
         room = abilities.length - size_of(abilities)(marked("", abilities))
         abilities = attrs.evolve(abilities, length=room)
     parts = _lines(text, abilities) if abilities.lines else _fenced(text, abilities)
-    kept = [part for part in parts if part.strip()]
+    # No more than are sent: a long text is not measured to its end while everybody waits.
+    kept = list(islice((part for part in parts if part.strip()), MOST_PARTS + 1))
     if len(kept) > MOST_PARTS:
         kept = [*kept[: MOST_PARTS - 1], CUT]
     return kept
@@ -137,7 +136,8 @@ def _fenced(text: str, abilities: Abilities) -> Iterator[str]:
         if room < abilities.length // 4:
             # A fence as long as a message is none that anybody meant.
             again, opened, room = "", "", abilities.length
-        piece = rest if size(again + rest) <= abilities.length else _first(rest, room, size)
+        whole = _fits(again + rest, abilities.length, size)
+        piece = rest if whole else _first(rest, room, size)
         rest = rest[len(piece) :]
         # The break itself; behind a line break, what follows is indentation.
         rest = rest[1:] if rest[:1] in ("\n", " ") else rest
@@ -167,9 +167,14 @@ def _marks(fence: str) -> str:
 
 def _pieces(text: str, length: int, size: Size) -> Iterator[str]:
     while text:
-        piece = text if size(text) <= length else _first(text, length, size)
+        piece = text if _fits(text, length, size) else _first(text, length, size)
         yield piece
         text = text[len(piece) :].lstrip(" ")
+
+
+def _fits(text: str, length: int, size: Size) -> bool:
+    # In no unit is a character less than one: most of what is too long need not be measured.
+    return len(text) <= length and size(text) <= length
 
 
 def _first(text: str, length: int, size: Size) -> str:

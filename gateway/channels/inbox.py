@@ -174,13 +174,19 @@ def find(sql: Connection, entry_id: int) -> Entry | None:
     return _entry(row) if row else None
 
 
-def open_entries(sql: Connection, after: int = 0) -> list[Entry]:
+def open_entries(sql: Connection, after: int, limit: int) -> list[Entry]:
     """Return messages that nothing has become of yet, in the order in which they came.
 
-    Only those whose id is above *after*.
+    Up to *limit* of those whose id is above *after*.
     """
-    query = f"{_ENTRY} WHERE state IN ('received', 'claimed') AND id > ? ORDER BY id"
-    return [_entry(row) for row in sql.execute(query, (after,))]
+    query = f"{_ENTRY} WHERE state IN ('received', 'claimed') AND id > ? ORDER BY id LIMIT ?"
+    return [_entry(row) for row in sql.execute(query, (after, limit))]
+
+
+def is_open(sql: Connection, entry_id: int) -> bool:
+    """Return whether nothing has become of a message yet."""
+    query = "SELECT 1 FROM inbox WHERE id = ? AND state IN ('received', 'claimed')"
+    return sql.execute(query, (entry_id,)).fetchone() is not None
 
 
 def settle(sql: Connection, entry_id: int, state: State, run_id: str | None = None) -> bool:

@@ -39,6 +39,9 @@ ATTEMPTS: Final = 3
 """How often answering one message is begun: a message that kills whoever answers it must not
 do so for ever."""
 
+NOTHING_SAID: Final = "(The agent has answered nothing.)"
+"""In place of an answer in which nothing is to be seen: silence would look like a loss."""
+
 NAME: Final = 50
 """Longest name of a sender that an agent is shown."""
 
@@ -162,8 +165,10 @@ class Answering:
                 preview = self._preview(account, entry, run)
             if preview is not None:
                 nursery.start_soon(preview.run)
-            ended = await run.wait()
+            await run.wait_over()
             nursery.cancel_scope.cancel(reason="the run is over")
+        # Outside: what it raises is to arrive as it is, not in a group.
+        ended = await run.wait()
         return ended, preview.message_id if preview else entry.preview
 
     def _preview(self, account: Account, entry: Entry, run: Run) -> Preview | None:
@@ -193,7 +198,7 @@ class Answering:
     async def _settle_run(self, account: Account, entry: Entry, ended: Ended) -> None:
         match ended.state:
             case "done":
-                text = ended.reply or "(The agent has answered nothing.)"
+                text = ended.reply or NOTHING_SAID
                 await self.settle(account, entry, State.ANSWERED, text, run_id=ended.id)
             case "cancelled":
                 text = f"{ended.reply} [stopped]" if ended.reply or entry.preview else ""
@@ -229,6 +234,7 @@ class Answering:
         assert account.abilities is not None, "nothing is answered before there is a channel"
         assert account.settings is not None
         expires = self.post.now() + account.settings.expiry_seconds
+        parts = split(text, account.abilities) or (text and split(NOTHING_SAID, account.abilities))
         return [
             Draft(
                 account=account.id,
@@ -239,7 +245,7 @@ class Answering:
                 reply_to=_reply_to(entry) if number == 0 else None,
                 edits=entry.preview if number == 0 else None,
             )
-            for number, part in enumerate(split(text, account.abilities))
+            for number, part in enumerate(parts)
         ]
 
 

@@ -40,6 +40,7 @@ def claim(
     Taken up again after a crash it goes on in the session of the first time.  *stale* says
     of what a chat has whether a new session is to follow it.
     """
+    entry = _bound(sql, entry)
     if entry.session_id is None:
         chat = find(sql, entry.account, entry.message.place)
         if chat is None or chat.agent_id != agent_id or stale(chat) or _is_gone(sql, chat):
@@ -52,6 +53,15 @@ def claim(
         (entry.state, entry.attempts, entry.agent_id, entry.session_id, entry.id),
     )
     return entry
+
+
+def _bound(sql: Connection, entry: inbox.Entry) -> inbox.Entry:
+    """Return *entry* with the session that `leave` has bound it to while it waited, if so."""
+    row = sql.execute(
+        "SELECT agent_id, session_id FROM inbox WHERE id = ? AND session_id IS NOT NULL",
+        (entry.id,),
+    ).fetchone()
+    return attrs.evolve(entry, agent_id=row[0], session_id=row[1]) if row else entry
 
 
 def _is_gone(sql: Connection, chat: Chat) -> bool:
@@ -73,10 +83,21 @@ def use(sql: Connection, account: str, place: Place, chat: Chat) -> None:
     )
 
 
-def leave(sql: Connection, account: str, place: Place) -> bool:
-    """Have the next message of a chat begin a new session; return whether it had one."""
-    cursor = sql.execute(
+def leave(sql: Connection, account: str, place: Place, before: int) -> bool:
+    """Have the next message of a chat begin a new session; return whether it had one.
+
+    Those that wait and came *before* that message still belong to the old one.
+    """
+    chat = find(sql, account, place)
+    if chat is None:
+        return False
+    sql.execute(
+        "UPDATE inbox SET agent_id = ?, session_id = ? WHERE account = ? AND chat = ?"
+        " AND thread IS ? AND id < ? AND state = 'received'",
+        (chat.agent_id, chat.session_id, account, place.chat, place.thread, before),
+    )
+    sql.execute(
         "DELETE FROM chats WHERE account = ? AND chat = ? AND thread = ?",
         (account, place.chat, place.thread or ""),
     )
-    return bool(cursor.rowcount)
+    return True

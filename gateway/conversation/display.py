@@ -15,11 +15,13 @@ from gateway.channels.base import (
     SEND_SECONDS,
     Channel,
     ChannelError,
+    LostError,
     Outbound,
     Place,
     SlowDownError,
 )
 from gateway.channels.formatting import clean, size_of, split
+from gateway.errors import UnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +71,8 @@ class Preview:
     """Shows the beginning of an answer while it grows.
 
     *text* returns what there is of it.  *note* is told the platform's id of the message
-    that shows it, before anything else happens to that message.
+    that shows it, before anything else happens to that message; it may raise
+    `UnavailableError`.
     """
 
     channel: Channel
@@ -93,7 +96,7 @@ class Preview:
                 except SlowDownError as error:
                     await trio.sleep(error.after)
                 await trio.sleep(seconds)
-        except ChannelError as error:
+        except (ChannelError, UnavailableError) as error:
             log.debug("an answer is not shown as it grows", why=error.message)
 
     async def _show(self) -> None:
@@ -117,13 +120,17 @@ class Preview:
         with trio.move_on_after(SEND_SECONDS, shield=True):
             self.message_id = await self.channel.send(message)
             await self.note(self.message_id)
+        if self.message_id is None:
+            # Shown or not, nobody knows: another one would be one too many.
+            raise LostError("no answer to the beginning of an answer", maybe_done=True)
 
 
 def first_part(channel: Channel, text: str) -> str:
     """Return what of *text* fits into one message, with a mark that there will be more."""
     abilities = channel.abilities
     room = attrs.evolve(abilities, length=abilities.length - size_of(abilities)(MORE))
-    parts = split(clean(text), room)
+    # A long answer is looked at once a second: no more of it than may be shown.
+    parts = split(clean(text[: 2 * abilities.length]), room)
     return parts[0] + MORE if parts else ""
 
 

@@ -53,7 +53,7 @@ class Typed:
 
     async def _new(self, account: Account, entry: Entry) -> str:
         had = await self.post.database.write(
-            lambda sql: chats.leave(sql, account.id, entry.message.place)
+            lambda sql: chats.leave(sql, account.id, entry.message.place, entry.id)
         )
         return "A new conversation begins." if had else "This conversation is new already."
 

@@ -1,12 +1,16 @@
 """A message from a channel is answered there, once, by the right agent, in its session."""
 
 import attrs
+import pytest
 import trio
+from agent_stage import Told
 from channel_stage import message
 
+from gateway.agents.providers import Answer
 from gateway.channels.base import Abilities, Attachment, LostError, Place, Sender
 from gateway.channels.formatting import REPEAT
 from gateway.config.bindings import Binding
+from gateway.conversation.answering import NOTHING_SAID
 from gateway.errors import UnavailableError
 from gateway.storage.media import ID
 
@@ -297,6 +301,53 @@ async def test_after_a_crash_the_answer_replaces_what_was_shown_of_it(autojump_c
         await trio.sleep(5)
         assert [text for _, text in stage.texts] == ["A ..."]
         assert stage.platform.edited[-1][1:] == ("out-1", "A B C D")
+
+
+async def test_a_preview_of_which_nobody_knows_whether_it_is_there_is_the_only_one(
+    autojump_clock, stage
+):
+    class Slow(stage.channel):
+        async def send(self, message):
+            message_id = await super().send(message)
+            if message.key.endswith(".p"):
+                await trio.sleep_forever()
+            return message_id
+
+    stage.channel = Slow
+    stage.abilities = Abilities(length=100, edits=True)
+    stage.told.delay = 15.0
+    async with stage.running():
+        await stage.ask(message(1, "a b c d e"), seconds=200)
+        assert [text for _, text in stage.texts] == ["A ...", "A B C D E"]
+
+
+async def test_a_run_that_is_lost_has_its_message_wait(autojump_clock, stage, caplog):
+    stage.told.delay = 5.0
+    async with stage.running():
+        await stage.ask(message(1), seconds=1)
+        (run,) = stage.runs._live.values()
+        run.lose()
+        await trio.sleep(120)
+        assert stage.texts == [("ann", "HELLO")]
+    assert "crashed" not in caplog.text
+
+
+@pytest.mark.parametrize("reply", ["", " \n\x01", "```"])
+async def test_an_answer_in_which_nothing_is_to_be_seen_is_said_to_be_none(
+    autojump_clock, stage, reply
+):
+    class Blank(Told):
+        async def answer(self, turn, emit):
+            await trio.lowlevel.checkpoint()
+            return Answer(reply, {})
+
+    # A message is a line, and a fence alone makes none.
+    stage.abilities = Abilities(length=100, lines=True)
+    stage.told = Blank()
+    stage.again()
+    async with stage.running():
+        await stage.ask(message(1))
+        assert stage.texts == [("ann", NOTHING_SAID)]
 
 
 # -- with a channel that does what it likes ---------------------------------------------

@@ -17,6 +17,21 @@ async def test_new_begins_another_session_and_keeps_the_old_one(autojump_clock, 
         assert [each.content for each in stage.told.turns[-1].messages] == ["two"]
 
 
+async def test_what_was_written_before_new_belongs_to_the_old_conversation(autojump_clock, stage):
+    stage.told.delay = 10.0
+    async with stage.running():
+        await stage.ask(message(1, "one"), message(2, "two"))
+        await stage.ask(message(3, "/new"), message(4, "three"), seconds=100)
+        assert [[said.content for said in turn.messages] for turn in stage.told.turns] == [
+            ["one"],
+            ["one", "ONE", "two"],
+            ["three"],
+        ]
+        await stage.ask(message(5, "four"), seconds=20)
+        assert [said.content for said in stage.told.turns[-1].messages][-1] == "four"
+        assert len(stage.told.turns[-1].messages) == 3
+
+
 async def test_stop_ends_the_answer_that_is_being_made(autojump_clock, stage):
     async with stage.running():
         await stage.ask(message(1, "/stop"))
