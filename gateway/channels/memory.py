@@ -39,6 +39,7 @@ class Platform:
     files: dict[str, bytes] = attrs.field(factory=dict)
     given: list[str] = attrs.field(factory=list)
     """References of the files that were fetched."""
+    reactions: list[tuple[Place, str, str]] = attrs.field(factory=list)
     faults: list[Exception] = attrs.field(factory=list)
     deaf: bool = False
     poll_seconds: float = POLL_SECONDS
@@ -118,6 +119,11 @@ class MemoryChannel(Channel):
         """Note whether somebody types."""
         await trio.lowlevel.checkpoint()
         self.platform.typing.append((place, on))
+
+    async def react(self, place: Place, message_id: str, emoji: str) -> None:
+        """Note a reaction."""
+        await trio.lowlevel.checkpoint()
+        self.platform.reactions.append((place, message_id, emoji))
 
     async def fetch(self, attachment: Attachment, limit: int) -> bytes:
         """Return the reference itself, or what the platform has under it."""

@@ -45,6 +45,10 @@ class Account:
     streaming: bool = setting(
         True, "Whether an answer is shown as it grows, where the platform can do that."
     )
+    reaction: str = setting(
+        "",
+        "Emoji put to a message when it begins to be answered, where the platform can do that.",
+    )
     expiry_seconds: float = setting(
         900.0,
         "Age at which a message is no longer answered, and an answer no longer sent.",

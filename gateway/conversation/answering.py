@@ -21,6 +21,7 @@ from gateway.agents.runs import Runs
 from gateway.bus import Bus
 from gateway.channels import inbox, outbox
 from gateway.channels.account import Account, Condition
+from gateway.channels.base import Channel
 from gateway.channels.formatting import clean, split
 from gateway.channels.inbox import Entry, State
 from gateway.channels.outbox import Draft
@@ -29,7 +30,7 @@ from gateway.config.bindings import Binding
 from gateway.conversation import chats
 from gateway.conversation.access import Role
 from gateway.conversation.attachments import Attachments, described
-from gateway.conversation.display import Preview, can_show, show_typing
+from gateway.conversation.display import Preview, can_show, show_reaction, show_typing
 from gateway.conversation.routing import Place, route
 from gateway.errors import GatewayError, UnavailableError
 
@@ -162,6 +163,7 @@ class Answering:
             channel = account.channel
             if channel is not None and account.condition is Condition.CONNECTED:
                 nursery.start_soon(show_typing, channel, entry.message.place)
+                nursery.start_soon(self._react, account, channel, entry)
                 preview = self._preview(account, entry, run)
             if preview is not None:
                 nursery.start_soon(preview.run)
@@ -170,6 +172,12 @@ class Answering:
         # Outside: what it raises is to arrive as it is, not in a group.
         ended = await run.wait()
         return ended, preview.message_id if preview else entry.preview
+
+    @staticmethod
+    async def _react(account: Account, channel: Channel, entry: Entry) -> None:
+        emoji = account.settings.reaction if account.settings else ""
+        if entry.attempts == 1:
+            await show_reaction(channel, entry.message.place, entry.message.id, emoji)
 
     def _preview(self, account: Account, entry: Entry, run: Run) -> Preview | None:
         channel, settings = account.channel, account.settings

@@ -1,4 +1,4 @@
-"""Shows that an answer is on its way: typing, and the answer as it grows.
+"""Shows that an answer is on its way: a reaction, typing, and the answer as it grows.
 
 Nothing here matters to delivery: what cannot be shown is not shown, and the whole answer is
 sent by the outbox in any case.
@@ -57,6 +57,17 @@ async def show_typing(channel: Channel, place: Place) -> None:
     finally:
         with trio.move_on_after(OFF_SECONDS, shield=True):
             await _stop_typing(channel, place)
+
+
+async def show_reaction(channel: Channel, place: Place, message_id: str, emoji: str) -> None:
+    """Put *emoji* to a message, if there is one and the platform can do that."""
+    if not emoji or not channel.abilities.reactions:
+        return
+    try:
+        with trio.move_on_after(SEND_SECONDS):
+            await channel.react(place, message_id, emoji)
+    except ChannelError as error:
+        log.debug("a reaction is not shown", why=error.message)
 
 
 async def _stop_typing(channel: Channel, place: Place) -> None:

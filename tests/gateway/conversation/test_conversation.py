@@ -264,6 +264,15 @@ async def test_typing_that_cannot_be_shown_harms_no_answer(autojump_clock, stage
         assert stage.texts == [("ann", "HELLO")]
 
 
+async def test_a_message_gets_a_reaction_when_it_begins_to_be_answered(autojump_clock, stage):
+    stage.abilities = Abilities(length=100, reactions=True)
+    stage.settings = attrs.evolve(stage.settings, reaction="👀")
+    stage.told.delay = 3.0
+    async with stage.running():
+        await stage.ask(message(1), message(2, "/status"))
+        assert stage.platform.reactions == [(Place("ann"), "m-1", "👀")]
+
+
 async def test_an_answer_grows_in_one_message_that_is_edited(autojump_clock, stage):
     stage.abilities = Abilities(length=100, edits=True)
     stage.told.delay = 2.3
