@@ -2,10 +2,14 @@
 
 import re
 import subprocess
+import textwrap
+import tomllib
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+
+from gateway.config.load import load
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -13,6 +17,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 FENCED = re.compile(r"^(```+|~~~+).*?^\1", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#+ +(.+?)\s*$", re.MULTILINE)
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?P<to>[^)\s]+)[^)]*\)")
+TOML = re.compile(r"^ *```toml\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 KINDS = {"added", "changed", "fixed", "removed", "security"}
 
 
@@ -53,6 +58,42 @@ def test_a_dead_link_is_noticed(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("# Here and there\n[a](#here-and-there) [b](no.md) [c](#no) `[d](code.md)`")
     assert _dead(page, tmp_path) == ["no.md", "#no"]
+
+
+ELSEWHERE = {
+    ("auth",): '[auth.tokens.t]\ntoken = "${TOKEN}"',
+    ("agents", "main"): "[agents.main]",
+    ("agents", "family"): "[agents.family]",
+    ("providers", "local"): '[providers.local]\nkind = "openai"\nbase_url = "http://127.0.0.1/v1"',
+    ("providers", "claude"): '[providers.claude]\nkind = "anthropic"',
+}
+"""Tables that an example may take for granted."""
+
+
+def _has(tables: dict, path: tuple[str, ...]) -> bool:
+    for name in path:
+        if name not in tables:
+            return False
+        tables = tables[name]
+    return True
+
+
+def _examples() -> list[object]:
+    return [
+        pytest.param(textwrap.dedent(found), id=f"{page.relative_to(ROOT).as_posix()}-{number}")
+        for page in PAGES
+        for number, found in enumerate(TOML.findall(page.read_text("utf-8")))
+    ]
+
+
+@pytest.mark.parametrize("example", _examples())
+def test_every_example_of_a_configuration_is_valid(example):
+    tables = tomllib.loads(example)
+    more = [table for path, table in ELSEWHERE.items() if not _has(tables, path)]
+    loaded = load("\n".join([example, *more]))
+    assert [(each.key, each.message) for each in loaded.errors] == []
+    # A way to refer to the environment that does not exist would be the secret itself.
+    assert '= "env:' not in example
 
 
 def test_news_fragments_say_what_kind_they_are():
