@@ -72,15 +72,19 @@ def write(text: str, dialect: Dialect) -> str | None:
 
     May be longer than *text*, also in what can be seen of it; may be blank.
     """
-    lines = text.split("\n")
-    cells = max(line.count("|") for line in lines) * len(lines)
-    if text.count("[") > _BRACKETS or len(_MARK.findall(text)) > _MARKS or cells > _CELLS:
+    if text.count("[") > _BRACKETS or len(_MARK.findall(text)) > _MARKS or cells(text) > _CELLS:
         return None
     tokens = _parser().parse(text)
     if any(token.level >= _NESTED - 1 for token in tokens):
         # The parser drops what is nested more deeply.
         return None
     return _Writer(dialect).blocks(SyntaxTreeNode(_flat(tokens)).children)
+
+
+def cells(text: str) -> int:
+    """Return how many cells the tables in *text* have at most, with those that are filled up."""
+    lines = text.split("\n")
+    return max(line.count("|") for line in lines) * len(lines)
 
 
 @cache

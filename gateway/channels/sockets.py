@@ -1,39 +1,28 @@
-"""Outgoing WebSockets of channels: the only file of them that knows trio-websocket.
+"""Outgoing WebSockets of channels.
 
 Every end of a connection is a `gateway.channels.base.LostError`, with the code and reason
 of the close frame if there was one.
 """
 
-import math
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final, Self, cast
+from typing import Final, Self
 from urllib.parse import urlsplit
 
 import attrs
 import trio
-from trio_websocket import (
-    ConnectionClosed,
-    ConnectionRejected,
-    WebSocketConnection,
-    wrap_client_stream,
-)
+from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection
 
 from gateway.channels.base import ChannelError, LostError, StalledError
 from gateway.web.client import tls_context
+from gateway.web.upgrade import Request, Watched, part, upgrade
 
 OPEN_SECONDS: Final = 15.0
 """Longest wait for name, TCP, TLS and the upgrade together."""
 
 SEND_SECONDS: Final = 10.0
 """Longest time for one frame to get into the socket; then nobody reads at the far end."""
-
-CLOSE_SECONDS: Final = 2.0
-"""Longest wait for the far end to say goodbye as well."""
-
-PARTING_SECONDS: Final = 0.1
-"""Longest time to put a goodbye into the socket when cancelled; it hardly ever waits."""
 
 FRAME_BYTES: Final = 1024 * 1024
 """Largest message unless the platform's module says otherwise."""
@@ -106,42 +95,6 @@ async def connect_tcp(target: Target) -> trio.abc.Stream:
     return stream
 
 
-@attrs.define(eq=False)
-class _Watched(trio.abc.Stream):
-    """A stream that tells when it has ended.
-
-    trio-websocket 0.12 waits for ever for a handshake whose far end hangs up or does not
-    speak HTTP, and forgets to note an end after a breach of the protocol.
-    """
-
-    _inner: trio.abc.Stream
-    ended: trio.Event = attrs.field(factory=trio.Event, init=False)
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        try:
-            await self._inner.send_all(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self.ended.set()
-            raise
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._inner.wait_send_all_might_not_block()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        try:
-            received = await self._inner.receive_some(max_bytes)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self.ended.set()
-            raise
-        if not received:
-            self.ended.set()
-        return received
-
-    async def aclose(self) -> None:
-        self.ended.set()
-        await self._inner.aclose()
-
-
 @attrs.frozen(eq=False)
 class Socket:
     """An open connection that carries text.
@@ -151,7 +104,7 @@ class Socket:
     """
 
     _socket: WebSocketConnection
-    _stream: _Watched
+    _stream: Watched
 
     async def receive(self) -> str:
         """Return the next message; raises `ClosedError` behind the last."""
@@ -192,17 +145,12 @@ class Socket:
         raise StalledError(f"the platform has not answered a ping for {seconds:g} s")
 
     async def close(self, code: int) -> None:
-        """Say goodbye and wait for the same, together at most `CLOSE_SECONDS`; never fails.
+        """Say goodbye, as `gateway.web.upgrade.part` does.
 
-        What was received and not read is thrown away.  When cancelled it does not wait:
-        the reader is cancelled as well and would not see an answer.
+        What was received and not read is thrown away.
         """
-        if self._stream.ended.is_set():
-            return
-        cancelled = trio.current_effective_deadline() == -math.inf
-        seconds = PARTING_SECONDS if cancelled else CLOSE_SECONDS
-        with trio.move_on_after(seconds, shield=True):
-            await self._socket.aclose(code)
+        if not self._stream.ended.is_set():
+            await part(self._socket, code)
 
 
 def _closed(error: ConnectionClosed) -> ClosedError:
@@ -228,7 +176,7 @@ async def open_socket(
     it is, without a group around it.
     """
     target = Target.parse(url)
-    stream = _Watched(await _reach(target, connect))
+    stream = Watched(await _reach(target, connect))
     failure: ChannelError | None = None
     try:
         async with trio.open_nursery() as nursery:
@@ -265,27 +213,13 @@ async def _reach(target: Target, connect: Connect) -> trio.abc.Stream:
 
 
 async def _upgrade(
-    nursery: trio.Nursery, stream: _Watched, target: Target, frame_bytes: int
+    nursery: trio.Nursery, stream: Watched, target: Target, frame_bytes: int
 ) -> WebSocketConnection:
-    socket = None
-    with trio.move_on_after(OPEN_SECONDS) as patience:
-        async with trio.open_nursery() as waiting:
-            waiting.start_soon(_cancel_when, stream.ended, waiting.cancel_scope)
-            socket = await wrap_client_stream(
-                nursery,
-                cast("Any", stream),  # annotated narrower than what it needs
-                target.authority,
-                target.path,
-                max_message_size=frame_bytes,
-            )
-            waiting.cancel_scope.cancel(reason="it is open")
+    request = Request(target.authority, target.path, frame_bytes)
+    try:
+        socket = await upgrade(nursery, stream, request, OPEN_SECONDS)
+    except trio.TooSlowError:
+        raise StalledError(f"{target.host} does not answer") from None
     if socket is None:
-        if patience.cancelled_caught:
-            raise StalledError(f"{target.host} does not answer")
         raise LostError(f"{target.host} speaks no WebSocket, or has hung up")
     return socket
-
-
-async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
-    await event.wait()
-    scope.cancel(reason="the stream has ended")

@@ -13,12 +13,13 @@ import trio
 import gateway
 from gateway.errors import leaves
 from gateway.protocol.codes import CODES
+from gateway.web.upgrade import CLOSE_SECONDS, cancel_when
 
 from .calls import Calls, Pending, write
 from .ending import Delays, Ending, LinkError
 from .errors import RpcError
 from .events import BACK, GAP, LOST, Event, Events, Position
-from .link import CLOSE_SECONDS, Address, Link, OpenStream, cancel_when, open_link
+from .link import Address, Link, OpenStream, open_link
 
 PROTOCOL: Final = 1
 """The version of the protocol that this client speaks."""

@@ -1,34 +1,23 @@
-"""One WebSocket connection: the only file that knows trio-websocket."""
+"""One WebSocket connection to a gateway, and where that is."""
 
-import math
 import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final, Self, cast
+from typing import Final, Self
 from urllib.parse import SplitResult, urlsplit
 
 import attrs
 import trio
-from trio_websocket import (
-    ConnectionClosed,
-    ConnectionRejected,
-    WebSocketConnection,
-    wrap_client_stream,
-)
+from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection
 
 from gateway.errors import leaves
+from gateway.web.upgrade import Request, Watched, part, upgrade
 
 from .ending import Ending, LinkError
 
 OPEN_SECONDS: Final = 10.0
 """Longest wait for TCP, TLS and the upgrade; the same as the gateway's handshake."""
-
-CLOSE_SECONDS: Final = 2.0
-"""Longest wait for the far end to say goodbye as well."""
-
-PARTING_SECONDS: Final = 0.05
-"""Longest time to put a goodbye into the socket when cancelled; it hardly ever waits."""
 
 FRAME_BYTES: Final = 16 * 1024 * 1024
 """Largest frame accepted from a gateway: a whole history, not a memory bomb."""
@@ -91,38 +80,6 @@ def _parts(url: str) -> SplitResult:
     return parts
 
 
-@attrs.define(eq=False)
-class _Watched(trio.abc.Stream):
-    """A stream that tells when it has ended.
-
-    trio-websocket 0.12 waits forever for a handshake whose far end hangs up or does not
-    speak HTTP; this is how we notice.
-    """
-
-    _inner: trio.abc.Stream
-    ended: trio.Event = attrs.field(factory=trio.Event, init=False)
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._inner.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._inner.wait_send_all_might_not_block()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        try:
-            received = await self._inner.receive_some(max_bytes)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self.ended.set()
-            raise
-        if not received:
-            self.ended.set()
-        return received
-
-    async def aclose(self) -> None:
-        self.ended.set()
-        await self._inner.aclose()
-
-
 @attrs.frozen(eq=False)
 class Link:
     """An open connection that carries text; every method raises `LinkError` at its end."""
@@ -170,26 +127,19 @@ async def open_link(address: Address, open_stream: OpenStream) -> AsyncIterator[
     """
     try:
         async with trio.open_nursery() as nursery:
-            stream = _Watched(await _reach(address, open_stream))
+            stream = Watched(await _reach(address, open_stream))
             try:
                 socket = await _upgrade(nursery, stream, address)
                 try:
                     yield Link(socket)
                 finally:
-                    await _say_goodbye(socket)
+                    await part(socket)
             finally:
                 await trio.aclose_forcefully(stream)
                 nursery.cancel_scope.cancel()
     except* ConnectionRejected as rejected:
         # Raised by trio-websocket's reader, beside whatever waited for the upgrade.
         raise _refused(leaves(rejected)[0]) from None
-
-
-async def _say_goodbye(socket: WebSocketConnection) -> None:
-    # Cancelled together with us, the reader cannot see the answer: do not wait for it.
-    cancelled = trio.current_effective_deadline() == -math.inf
-    with trio.move_on_after(PARTING_SECONDS if cancelled else CLOSE_SECONDS, shield=True):
-        await socket.aclose()
 
 
 async def _reach(address: Address, open_stream: OpenStream) -> trio.abc.Stream:
@@ -218,31 +168,17 @@ def _why(error: BaseException) -> str:
     return str(strerror or str(error) or type(error).__name__).lower()
 
 
-async def _upgrade(
-    nursery: trio.Nursery, stream: _Watched, address: Address
-) -> WebSocketConnection:
-    socket = None
-    with trio.move_on_after(OPEN_SECONDS) as patience:
-        async with trio.open_nursery() as waiting:
-            waiting.start_soon(cancel_when, stream.ended, waiting.cancel_scope)
-            socket = await wrap_client_stream(
-                nursery,
-                cast("Any", stream),  # annotated narrower than what it needs
-                address.authority,
-                address.path,
-                max_message_size=FRAME_BYTES,
-            )
-            waiting.cancel_scope.cancel()
-    if socket is None:
-        what = "did not answer" if patience.cancelled_caught else "does not speak WebSocket"
-        raise LinkError(Ending(f"what listens at {address.authority} {what}"))
-    return socket
-
-
-async def cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
-    """Cancel *scope* as soon as *event* is set."""
-    await event.wait()
-    scope.cancel()
+async def _upgrade(nursery: trio.Nursery, stream: Watched, address: Address) -> WebSocketConnection:
+    request = Request(address.authority, address.path, FRAME_BYTES)
+    try:
+        socket = await upgrade(nursery, stream, request, OPEN_SECONDS)
+    except trio.TooSlowError:
+        what = "did not answer"
+    else:
+        if socket is not None:
+            return socket
+        what = "does not speak WebSocket"
+    raise LinkError(Ending(f"what listens at {address.authority} {what}"))
 
 
 def _refused(error: ConnectionRejected) -> LinkError:

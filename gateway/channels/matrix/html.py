@@ -1,17 +1,19 @@
 """Markdown as the HTML that Matrix clients show.  Pure.
 
-markdown-it-py does it (it is there anyway: rich needs it): a CommonMark parser that bounds
-nesting and escapes HTML.  Here stands only what Matrix wants otherwise.
+markdown-it-py renders HTML itself, bounds nesting and escapes tags.  Here stands only what
+Matrix wants otherwise.
 """
 
 import re
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from markdown_it import MarkdownIt
-    from markdown_it.token import Token
+from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
+from markdown_it.token import Token
+
+from gateway.channels.markdown import cells
 
 SCHEMES: Final = re.compile(r"(https?|mailto):", re.IGNORECASE)
 """Links that may be followed; others remain text."""
@@ -29,8 +31,7 @@ def render(text: str) -> str | None:
 
     Takes up to a second for 12 KB that are made to be slow: call it in a thread.
     """
-    lines = text.split("\n")
-    parser = _parser(tables=max(line.count("|") for line in lines) * len(lines) <= MOST_CELLS)
+    parser = _parser(tables=cells(text) <= MOST_CELLS)
     tokens = parser.parse(text)
     for token in tokens:
         if token.type in ("th_open", "td_open"):
@@ -39,13 +40,11 @@ def render(text: str) -> str | None:
     html = str(parser.renderer.render(tokens, parser.options, {})).strip()
     simple = SIMPLE.fullmatch(html)
     html = simple[1] if simple else html
-    return None if html == _escaped(text.strip()).replace("\n", "<br />\n") else html
+    return None if html == escapeHtml(text.strip()).replace("\n", "<br />\n") else html
 
 
 @cache
-def _parser(*, tables: bool) -> "MarkdownIt":
-    from markdown_it import MarkdownIt  # noqa: PLC0415  only who sends formatted text needs it
-
+def _parser(*, tables: bool) -> MarkdownIt:
     # A single line break is one: people and models mean it in a chat.
     parser = MarkdownIt("commonmark", {"html": False, "breaks": True})
     parser.enable(["strikethrough", "table"] if tables else ["strikethrough"])
@@ -58,17 +57,11 @@ def _is_link(url: str) -> bool:
     return SCHEMES.match(url) is not None
 
 
-def _image(self: Any, tokens: "Sequence[Token]", index: int, *more: Any) -> str:
+def _image(self: Any, tokens: Sequence[Token], index: int, *more: Any) -> str:
     """Return a link: clients show pictures of the homeserver only."""
     token = tokens[index]
     alt = self.renderInlineAsText(token.children or [], *more)
     url = str(token.attrs.get("src", ""))
     opened = sum(each.nesting for each in tokens[:index] if each.type.startswith("link_"))
-    text = _escaped(alt or url)
-    return text if opened else f'<a href="{_escaped(url)}">{text}</a>'
-
-
-def _escaped(text: str) -> str:
-    from markdown_it.common.utils import escapeHtml  # noqa: PLC0415  as above
-
-    return escapeHtml(text)
+    text = escapeHtml(alt or url)
+    return text if opened else f'<a href="{escapeHtml(url)}">{text}</a>'

@@ -10,7 +10,6 @@ from trio_websocket import ConnectionClosed, wrap_server_stream
 from gateway.channels.base import ChannelError, LostError, StalledError
 from gateway.channels.racing import run_with
 from gateway.channels.sockets import (
-    CLOSE_SECONDS,
     OPEN_SECONDS,
     SEND_SECONDS,
     TOO_BIG,
@@ -19,6 +18,7 @@ from gateway.channels.sockets import (
     connect_tcp,
     open_socket,
 )
+from gateway.web.upgrade import CLOSE_SECONDS
 
 
 class Line(trio.abc.Stream):
