@@ -7,6 +7,7 @@ from typing import Any, Final
 import attrs
 
 from gateway.config import values
+from gateway.config.accounts import check_missing, check_same
 from gateway.config.agents import BUILT_IN, Agent
 from gateway.config.channels import Channels
 from gateway.config.hooks import accounts_in
@@ -44,9 +45,11 @@ def check(config: Config, raw: Mapping[str, Any], *, whole: bool = True) -> Iter
         yield from _check_presence(config, raw)
         yield from _check_hooks(config, raw)
         yield from _check_bound(config, raw)
+        yield from check_missing(config.channels, raw)
     yield from _check_servers(config, raw)
     yield from _check_windows(config)
     yield from _check_bindings(config)
+    yield from check_same(config.channels)
     yield from _check_strength(config)
 
 

@@ -506,13 +506,20 @@ def write_lines(number, level):
 # --- secrets
 
 
+NOBODY = "http://127.0.0.1:9"
 ACCOUNTS = {
-    "matrix": ({"homeserver": "https://m.example", "user": "bot"}, ("token", "password")),
-    "irc": ({"host": "irc.example", "nick": "bot"}, ("password",)),
-    "telegram": ({}, ("token", "webhook_secret")),
-    "discord": ({}, ("token",)),
-    "slack": ({}, ("bot_token", "app_token", "signing_secret")),
-    "whatsapp": ({"phone_number_id": "1"}, ("token", "app_secret", "verify_token")),
+    "matrix": ({"homeserver": NOBODY, "user": "bot"}, ("token", "password")),
+    "irc": (
+        {"host": "127.0.0.1", "port": 9, "tls": False, "nick": "bot"},
+        ("password", "server_password"),
+    ),
+    "telegram": ({"api": NOBODY}, ("token", "webhook_secret")),
+    "discord": ({"api": NOBODY}, ("token",)),
+    "slack": ({"api": NOBODY}, ("bot_token", "app_token", "signing_secret")),
+    "whatsapp": (
+        {"phone_number_id": "1", "api": NOBODY},
+        ("token", "app_secret", "verify_token"),
+    ),
 }
 """What an account needs beside its secrets, and these, by platform."""
 
@@ -554,7 +561,7 @@ def with_canaries(folder, form):
         },
         "agents": {"main": {"provider": "p"}},
         "channels": {
-            platform: {"main": {"enabled": False} | needed | {each: secret(each) for each in own}}
+            platform: {"main": needed | {each: secret(each) for each in own}}
             for platform, (needed, own) in ACCOUNTS.items()
         },
         "hooks": {"h": {"secret": secret("hook")}},
