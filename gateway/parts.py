@@ -43,11 +43,15 @@ def channel_parts(accounts: Iterable[Account], pool: Status) -> tuple[Part, ...]
 def _channel_parts(accounts: Mapping[str, Account], pool: Status) -> Iterator[Part]:
     for child in pool.children:
         account = accounts[child.path.rpartition("/")[2]]
+        verdict = VERDICTS[account.condition]
+        if verdict is Verdict.OK and account.complaint:
+            # It hears, and cannot speak.
+            verdict = Verdict.DEGRADED
         yield Part(
             account.id,
-            VERDICTS[account.condition],
+            verdict,
             since=account.since,
-            last_error=account.error,
+            last_error=account.complaint,
             restarts=child.restarts,
         )
 

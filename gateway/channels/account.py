@@ -4,6 +4,7 @@ The object outlives the incarnations of its child; the channel does not.
 """
 
 import random
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -28,7 +29,7 @@ from gateway.channels.base import (
 from gateway.channels.delivery import Delivery, Find, no_media
 from gateway.channels.post import Post
 from gateway.config.channels import Account as Settings
-from gateway.errors import leaves
+from gateway.errors import GatewayError, leaves
 from gateway.web.hooks import Hooks, Receive
 from supervisors import Lifetime
 
@@ -37,8 +38,15 @@ log = structlog.get_logger(__name__)
 DRAIN_SECONDS: Final = 6.0
 """What a stop waits for answers that are being made and sent; what is left is on the disk."""
 
+SENT_SECONDS: Final = 8.0
+"""What a stop waits for messages that are under way, of which nobody would know else whether
+they have arrived."""
+
 DEAF: Final = 0.8
 """Share of ``stall_seconds`` after which a silent platform counts as not listening to us."""
+
+
+CRASHED: Final = "it crashed, and is made anew; the log has the details"
 
 
 class Condition(StrEnum):
@@ -127,9 +135,14 @@ class Account:
         assert self.settings is not None
         return trio.current_time() - self._alive > DEAF * self.settings.stall_seconds
 
+    @property
+    def complaint(self) -> str | None:
+        """Why it does not work; also why nothing can be sent, while it seems to be well."""
+        return self.error or self.delivery.complaint
+
     def report(self) -> Mapping[str, object]:
         """Return how it is, for the supervisor's status."""
-        return {"condition": self.condition, "identity": self.identity, "error": self.error}
+        return {"condition": self.condition, "identity": self.identity, "error": self.complaint}
 
     async def wait_connected(self) -> Channel:
         """Return the channel as soon as it can be used, which may be never."""
@@ -175,6 +188,8 @@ class Account:
             # The supervisor has noticed that it no longer beats.
             self._stalled = True
             self.error = self.error or "the platform says nothing any more"
+        elif self.error is None:
+            self.error = _crash(sys.exception())
         self.channel, self._alive, self._running = None, None, False
         # Whoever waits goes on waiting, for the next incarnation.
         if self._connected.is_set():
@@ -184,20 +199,28 @@ class Account:
     async def _live(self, life: Lifetime, settings: Settings) -> None:
         channel = (await self.make())(settings)
         self.channel, self.abilities = channel, channel.abilities
-        cursor = await self.post.database.read(lambda sql: inbox.read_cursor(sql, self.id))
-        link = AccountLink(self, life, cursor)
+        link = AccountLink(self, life, await self._cursor(settings.whose))
         # What came before the last stop waits for it to be known how to answer.
         self.taken(())
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._receive, channel, link)
-            nursery.start_soon(self.delivery.run, channel, lambda: self._connected)
-            await life.wait_stopping()
-            link.open = False
-            with trio.move_on_after(DRAIN_SECONDS):
-                await self.drain(self.id)
-                if self._connected.is_set():
-                    await self.delivery.wait_idle()
-            nursery.cancel_scope.cancel(reason=f"{self.id} stops")
+        with link.closing():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._receive, channel, link)
+                nursery.start_soon(self.delivery.run, channel, lambda: self._connected)
+                await life.wait_stopping()
+                link.open = False
+                self.delivery.finish_by(trio.current_time() + SENT_SECONDS)
+                with trio.move_on_after(DRAIN_SECONDS):
+                    await self.drain(self.id)
+                    if self._connected.is_set():
+                        await self.delivery.wait_idle()
+                nursery.cancel_scope.cancel(reason=f"{self.id} stops")
+
+    async def _cursor(self, whose: str) -> str | None:
+        """Return where to go on; nowhere if the account is another one's than before."""
+        database = self.post.database
+        if whose and not await database.read(lambda sql: inbox.belongs_to(sql, self.id, whose)):
+            await database.write(lambda sql: inbox.take_over(sql, self.id, whose))
+        return await database.read(lambda sql: inbox.read_cursor(sql, self.id))
 
     @staticmethod
     async def _receive(channel: Channel, link: "AccountLink") -> None:
@@ -220,6 +243,11 @@ class Account:
             self.error, self._stalled = None, False
             self.tell()
 
+    def see_stopped(self) -> None:
+        """Note that nobody wants it to run; also while it waited for another attempt."""
+        self.error, self._failed, self._stalled = None, False, False
+        self.tell()
+
     def see_taken(self, entries: Sequence[inbox.Entry]) -> None:
         """Note messages that are on the disk, and pass them on."""
         self.received += len(entries)
@@ -239,6 +267,17 @@ class Account:
         )
 
 
+def _crash(failure: BaseException | None) -> str | None:
+    """Return what is said of a failure that is no channel's: of the database, or a bug."""
+    if failure is None:
+        return None
+    found = leaves(failure) if isinstance(failure, BaseExceptionGroup) else [failure]
+    failures = [each for each in found if not isinstance(each, trio.Cancelled)]
+    if not failures:
+        return None
+    return failures[0].message if isinstance(failures[0], GatewayError) else CRASHED
+
+
 @attrs.define(eq=False)
 class AccountLink:
     """The `gateway.channels.base.Link` of one incarnation."""
@@ -248,6 +287,17 @@ class AccountLink:
     cursor: str | None
     open: bool = attrs.field(default=True, init=False)
     """Whether messages are taken."""
+    over: bool = attrs.field(default=False, init=False)
+    """Whether the incarnation has ended: what a request that is still going on says counts no
+    more, or the account would seem to be connected."""
+
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        """Close it behind the body."""
+        try:
+            yield
+        finally:
+            self.open, self.over = False, True
 
     async def accept(self, *messages: Inbound, cursor: str | None = None) -> None:
         """Take messages and the cursor; returns when they are on the disk."""
@@ -266,11 +316,15 @@ class AccountLink:
 
     def connected(self, identity: str) -> None:
         """Say that we are logged in."""
+        if self.over:
+            return
         self.life.heartbeat()
         self.account.see_connected(identity)
 
     def alive(self) -> None:
         """Say that the platform has shown a sign of life."""
+        if self.over:
+            return
         self.life.heartbeat()
         self.account.see_alive()
 

@@ -281,5 +281,5 @@ Make = Callable[[Any], Channel]
 Work = Callable[[], Awaitable[object]]
 
 SEND_SECONDS: Final = 10.0
-"""Longest that one send, edit or fetch of a piece may take: also how long one that is under
-way may go on when the account stops, because cut off nobody knows whether it arrived."""
+"""Longest that one send, edit or fetch of a piece may take.  One that is under way when the
+account stops goes on for a while, because cut off nobody knows whether it arrived."""

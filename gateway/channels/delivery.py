@@ -5,6 +5,7 @@ noted as on its way before it is sent; if nobody can tell whether it arrived, it
 again with a mark on it: better twice than never, and never twice in silence.
 """
 
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -48,6 +49,10 @@ AGAIN: Final = Backoff(first=1.0, factor=2.0, limit=15.0, jitter=0.2)
 """Waits between attempts to send one message: short, as a connection that fails is made anew
 with waits of its own."""
 
+STUCK: Final = 30.0
+"""Seconds without a message that the platform took, while it was to take some, before that
+counts as a failure: three attempts, of which the first is often only bad luck."""
+
 Find = Callable[[str], Awaitable[Media]]
 """Returns a stored file by its id; raises `NotFoundError`."""
 
@@ -75,6 +80,12 @@ class Delivery:
     _lanes: dict[str, deque[Entry]] = attrs.field(factory=dict, init=False)
     _until: dict[str | None, float] = attrs.field(factory=dict, init=False)
     """When the platform wants to hear again, by chat; under `None` of all (Trio clock)."""
+    _trouble: tuple[float, str] | None = attrs.field(default=None, init=False)
+    """Since when no message was taken (Trio clock), and why not the last time."""
+    _scopes: set[trio.CancelScope] = attrs.field(factory=set, init=False)
+    """Around messages that are under way."""
+    _latest: float = attrs.field(default=math.inf, init=False)
+    """When nothing may be under way any more (Trio clock)."""
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
     _all_known: bool = attrs.field(default=False, init=False)
 
@@ -83,10 +94,24 @@ class Delivery:
         """Messages that are known to wait."""
         return sum(map(len, self._lanes.values()))
 
+    @property
+    def complaint(self) -> str | None:
+        """Why nothing can be sent, if that has lasted."""
+        if self._trouble is None or trio.current_time() - self._trouble[0] < STUCK:
+            return None
+        return f"nothing can be sent: {self._trouble[1]}"
+
+    def finish_by(self, latest: float) -> None:
+        """Have nothing be under way any more at *latest* (Trio clock), until the next run."""
+        self._latest = latest
+        for scope in self._scopes:
+            scope.deadline = min(scope.deadline, latest)
+
     async def run(self, channel: Channel, ready: Callable[[], "trio.Event"]) -> None:
-        """Send until cancelled; a send that is under way is finished first."""
+        """Send until cancelled; a send that is under way is finished first, see `finish_by`."""
         limiter = trio.CapacityLimiter(CHATS)
         self._lanes.clear()
+        self._trouble, self._latest = None, math.inf
         last = 0
         async with trio.open_nursery() as nursery:
             while True:
@@ -160,31 +185,45 @@ class Delivery:
             doubtful=entry.doubtful or (under_way and not channel.abilities.idempotent),
             state=State.SENDING,
         )
-        with trio.move_on_after(SEND_SECONDS + 2 * STORE_SECONDS, shield=True):
-            if not channel.abilities.idempotent:
-                # Before it leaves, so that whoever finds it knows that it may have.
-                await self.post.database.write(
-                    lambda sql: outbox.begin(sql, entry.id, doubtful=entry.doubtful)
-                )
-            return await self._send(channel, entry)
+        until = min(trio.current_time() + SEND_SECONDS + 2 * STORE_SECONDS, self._latest)
+        scope = trio.CancelScope(deadline=until, shield=True)
+        self._scopes.add(scope)
+        try:
+            with scope:
+                if not channel.abilities.idempotent:
+                    # Before it leaves, so that whoever finds it knows that it may have.
+                    await self.post.database.write(
+                        lambda sql: outbox.begin(sql, entry.id, doubtful=entry.doubtful)
+                    )
+                return await self._send(channel, entry)
+        finally:
+            self._scopes.discard(scope)
         return entry
 
     async def _send(self, channel: Channel, entry: Entry) -> Entry | None:
         try:
             message_id = await self._transmit(channel, entry)
         except SlowDownError as error:
+            self._note_trouble(error.message)
             self._slow_down(entry, error)
             return await self._postponed(entry, error.message)
         except LostError as error:
+            self._note_trouble(error.message)
             if not error.maybe_done:
                 return await self._postponed(entry, error.message)
             return attrs.evolve(entry, error=error.message)
         except UndeliverableError as error:
+            self._trouble = None
             await self._settle(entry, State.FAILED, error=error.message)
         else:
             self.sent += 1
+            self._trouble = None
             await self._settle(entry, State.SENT, message_id=message_id)
         return None
+
+    def _note_trouble(self, why: str) -> None:
+        since = trio.current_time() if self._trouble is None else self._trouble[0]
+        self._trouble = (since, why)
 
     async def _transmit(self, channel: Channel, entry: Entry) -> str:
         """Hand a message over and return the platform's id of it."""
@@ -205,7 +244,9 @@ class Delivery:
                     raise
                 except UndeliverableError:
                     # What was to be replaced is gone: the answer is not to go with it.
-                    pass
+                    if entry.doubtful:
+                        text = marked(message.text, channel.abilities)
+                        message = attrs.evolve(message, text=text)
             return await channel.send(message)
         raise LostError(f"no answer to a message for {SEND_SECONDS:g} s", maybe_done=True)
 

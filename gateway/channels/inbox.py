@@ -89,6 +89,36 @@ def read_cursor(sql: Connection, account: str) -> str | None:
     return row[0] if row else None
 
 
+def belongs_to(sql: Connection, account: str, whose: str) -> bool:
+    """Return whether what is kept of an account is *whose*."""
+    row = sql.execute("SELECT whose FROM identities WHERE account = ?", (account,)).fetchone()
+    return bool(row) and row[0] == whose
+
+
+def take_over(sql: Connection, account: str, whose: str) -> None:
+    """Have what comes for an account be *whose* from now on.
+
+    The place to go on of somebody else would have messages passed over, and his ids would
+    have them taken for repeats; those of *whose* from an earlier time count again.
+    """
+    row = sql.execute("SELECT whose FROM identities WHERE account = ?", (account,)).fetchone()
+    sql.execute("INSERT OR REPLACE INTO identities VALUES (?, ?)", (account, whose))
+    if row is None:
+        return
+    sql.execute("DELETE FROM cursors WHERE account = ?", (account,))
+    former, again = (f"of {each} " for each in (row[0], whose))
+    sql.execute(
+        "UPDATE OR IGNORE inbox SET message_id = ? || message_id"
+        " WHERE account = ? AND substr(message_id, 1, ?) != ?",
+        (former, account, len(again), again),
+    )
+    sql.execute(
+        "UPDATE OR IGNORE inbox SET message_id = substr(message_id, ?)"
+        " WHERE account = ? AND substr(message_id, 1, ?) = ?",
+        (len(again) + 1, account, len(again), again),
+    )
+
+
 def accept(
     sql: Connection, account: str, messages: Iterable[Inbound], *, cursor: str | None, now: float
 ) -> list[Entry]:

@@ -115,6 +115,11 @@ class Pool:
             self.spread,
         )
 
+    async def stop(self, key: str) -> None:
+        """Stop an account until it is started by hand; raises `KeyError` if it has no child."""
+        await self.supervisor.stop(key)
+        self._accounts[key].see_stopped()
+
     def get(self, key: str) -> Account:
         """Return an account that is or was enabled; raises `NotFoundError`."""
         try:

@@ -71,6 +71,14 @@ class Account:
         """Whether the platform posts to ``/hooks/PLATFORM/NAME``."""
         return False
 
+    @property
+    def whose(self) -> str:
+        """Who we are there, if ids of messages and places to go on are only his; else empty.
+
+        The same with a new token for the same account.  It is kept, and no secret.
+        """
+        return ""
+
 
 @attrs.frozen(kw_only=True)
 class Matrix(Account):
@@ -155,6 +163,12 @@ class Telegram(Account):
     def takes_posts(self) -> bool:
         """Whether the platform posts to ``/hooks/PLATFORM/NAME``."""
         return self.webhook is not None
+
+    @property
+    def whose(self) -> str:
+        """The bot's number, with which its token begins: each bot counts for itself."""
+        number, colon, _ = self.token.value.partition(":")
+        return number if colon and number.isdecimal() else ""
 
 
 @attrs.frozen(kw_only=True)

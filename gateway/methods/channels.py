@@ -38,7 +38,7 @@ class ChannelStatus:
         "more), `retrying` or `failed` (somebody has to change something)."
     )
     identity: str | None = param("Who we are there, once that is known.", None)
-    error: str | None = param("Why it does not work, and what to do.", None)
+    error: str | None = param("Why it does not work, or cannot send, and what to do.", None)
     since: float | None = param("When the condition changed, in Unix time.", None, unit="seconds")
     last_alive: float | None = param(
         "The last sign of life of the platform, in Unix time.", None, unit="seconds"
@@ -178,7 +178,7 @@ def _add_commands(methods: Methods, office: Office) -> None:
     @methods.method("admin", deadline=COMMAND)
     async def stop(params: Which) -> ChannelStatus:
         """Stop a channel until it is started by hand; what was taken is answered first."""
-        return await command(params.channel, supervisor.stop)
+        return await command(params.channel, office.pool.stop)
 
     @methods.method("admin", deadline=COMMAND)
     async def restart(params: Which) -> ChannelStatus:
@@ -199,7 +199,7 @@ def _status(account: Account, child: Status) -> ChannelStatus:
         platform=account.id.partition(":")[0],
         condition=account.condition,
         identity=account.identity,
-        error=account.error,
+        error=account.complaint,
         since=account.since,
         last_alive=account.last_alive,
         last_inbound=account.last_inbound,

@@ -207,4 +207,8 @@ STEPS: Final[tuple[str, ...]] = (
     -- What became of a message's attachments, as JSON; once written it does not change.
     ALTER TABLE inbox ADD COLUMN files TEXT;
     """,
+    """
+    -- Whose messages and cursor are kept under the name of an account.
+    CREATE TABLE identities (account TEXT PRIMARY KEY, whose TEXT NOT NULL) WITHOUT ROWID;
+    """,
 )

@@ -7,9 +7,12 @@ import trio.lowlevel
 from channel_stage import ACCOUNT, message
 
 from gateway.channels import inbox
-from gateway.channels.account import Condition
+from gateway.channels.account import CRASHED, Condition
 from gateway.channels.base import LostError, RefusedForGoodError, StalledError
 from gateway.channels.memory import MemoryChannel
+from gateway.config.channels import Signal, Telegram
+from gateway.config.setting import Secret
+from gateway.errors import UnavailableError
 from supervisors import State
 
 
@@ -18,7 +21,7 @@ async def test_a_message_is_on_the_disk_before_it_is_acknowledged(autojump_clock
         stage.platform.say(message(1))
         await trio.sleep(1)
         assert stage.platform.waiting == []
-        (entry,) = await stage.database.read(inbox.open_entries)
+        (entry,) = await stage.database.read(lambda sql: inbox.open_entries(sql, 0, 10))
         assert (entry.account, entry.message) == (ACCOUNT, message(1))
         assert [each.id for each in stage.taken] == [entry.id]
 
@@ -143,6 +146,102 @@ async def test_a_bug_of_a_channel_restarts_it_and_no_other(autojump_clock, stage
         assert stage.status.restarts == 1
         assert stage.account.condition is Condition.CONNECTED
         assert [each.message.id for each in stage.taken] == ["m-1"]
+
+
+async def test_an_account_that_crashes_again_and_again_does_not_seem_stopped(
+    autojump_clock, stage, caplog
+):
+    class Buggy(MemoryChannel):
+        async def run(self, link):
+            link.connected("me")
+            await trio.sleep(5)
+            raise ZeroDivisionError("the bug")
+
+    stage.channel = Buggy
+    async with stage.running():
+        seen = set()
+        for _ in range(60):
+            await trio.sleep(1)
+            seen.add((str(stage.account.condition), stage.account.error))
+        assert seen == {("connected", None), ("retrying", CRASHED)}
+        # In the wait before the next attempt, of some ten seconds by now.
+        await trio.sleep_until(stage.account.last_alive + 6)
+        assert stage.account.condition is Condition.RETRYING
+        await stage.pool.stop(ACCOUNT)
+        assert stage.account.condition is Condition.STOPPED
+        assert stage.conditions()[-1] == "stopped"
+
+
+async def test_a_database_that_is_away_is_the_reason_that_is_given(autojump_clock, stage):
+    class Away:
+        async def read(self, work):
+            raise UnavailableError("the disk is full")
+
+    stage.database = Away()
+    stage.again()
+    async with stage.running():
+        await trio.sleep(3)
+        assert stage.account.condition is Condition.RETRYING
+        assert stage.account.error == "the disk is full"
+
+
+async def test_what_goes_on_behind_the_end_of_a_connection_revives_nothing(autojump_clock, stage):
+    links = []
+
+    class Posted(MemoryChannel):
+        async def run(self, link):
+            links.append(link)
+            await super().run(link)
+
+    stage.channel = Posted
+    async with stage.running():
+        await trio.sleep(1)
+        stage.platform.faults = [LostError("reset")] * 9
+        stage.platform.say(message(2))
+        await trio.sleep(5)
+        assert stage.account.condition is Condition.RETRYING
+        # As a request does that was let in while it was up.
+        links[0].connected("me")
+        links[0].alive()
+        with trio.move_on_after(10) as waiting:
+            await links[0].accept(message(1), cursor="x")
+        assert waiting.cancelled_caught
+        assert stage.account.condition is Condition.RETRYING
+        with trio.move_on_after(1):
+            await stage.account.wait_connected()
+            raise AssertionError("it is not connected")
+
+
+@attrs.frozen(kw_only=True)
+class Somebody(Signal):
+    """An account whose messages are only his."""
+
+    whose: str = "a"
+
+
+async def test_another_bot_under_the_same_name_begins_anew(autojump_clock, stage):
+    links = []
+
+    class Counting(MemoryChannel):
+        async def run(self, link):
+            links.append(link.cursor)
+            link.connected("me")
+            await link.accept(message(1), cursor=f"of {self.platform}")
+            await trio.sleep_forever()
+
+    stage.channel = Counting
+    for bot, cursor, taken in (("a", None, 1), ("b", None, 2), ("b", "of b", 2), ("a", None, 2)):
+        stage.platform, stage.settings = bot, Somebody(number="+1", whose=bot)
+        stage.again()
+        async with stage.running():
+            await trio.sleep(1)
+            assert (links[-1], len(stage.taken)) == (cursor, taken)
+
+
+def test_a_telegram_bot_is_known_by_its_number_and_not_by_its_secret():
+    bot = Telegram(token=Secret("123456:AAsecret"))
+    assert bot.whose == attrs.evolve(bot, token=Secret("123456:BBother")).whose == "123456"
+    assert attrs.evolve(bot, token=Secret("AAsecret")).whose == ""
 
 
 @pytest.mark.parametrize("seconds", [3, 300])

@@ -3,9 +3,10 @@
 import attrs
 import pytest
 import trio
-from channel_stage import draft
+from channel_stage import ACCOUNT, draft
 
 from gateway.channels import outbox
+from gateway.channels.account import Condition
 from gateway.channels.base import (
     Abilities,
     LostError,
@@ -15,6 +16,9 @@ from gateway.channels.base import (
 )
 from gateway.channels.formatting import REPEAT
 from gateway.channels.memory import MemoryChannel
+from gateway.channels.pool import STOP_SECONDS
+from gateway.health.snapshot import Verdict
+from gateway.parts import channel_parts
 
 
 @attrs.define(eq=False)
@@ -206,3 +210,39 @@ async def test_more_than_can_wait_is_refused(autojump_clock, sending):
     with pytest.raises(GatewayError, match="wait") as caught:
         await sending.post.put([draft("one-more")])
     assert caught.value.kind == "overloaded"
+
+
+async def test_an_account_that_hears_and_cannot_send_is_reported(autojump_clock, sending):
+    async with sending.running():
+        await trio.sleep(1)
+        sending.account.channel.send = silence
+        await sending.post.put([draft("a.0"), draft("b.0", chat="bob")])
+        await trio.sleep(5)
+        assert sending.account.complaint is None
+        await trio.sleep(55)
+        assert sending.account.condition is Condition.CONNECTED
+        (part,) = channel_parts([sending.account], sending.pool.supervisor.status())
+        assert part.status is Verdict.DEGRADED
+        assert part.last_error == "nothing can be sent: no answer to a message for 10 s"
+        del sending.account.channel.send
+        await trio.sleep(60)
+        assert sending.account.complaint is None
+
+
+async def silence(_):
+    await trio.sleep_forever()
+
+
+async def test_a_stop_is_in_time_also_if_nothing_can_be_sent(autojump_clock, sending, caplog):
+    async with sending.running():
+        await trio.sleep(1)
+        sending.account.channel.send = silence
+        await sending.post.put([draft(f"k{number}.0", chat=str(number)) for number in range(20)])
+        for seconds in (1, 3):
+            await trio.sleep(seconds)
+            before = trio.current_time()
+            await sending.pool.stop(ACCOUNT)
+            assert trio.current_time() - before < STOP_SECONDS
+            await sending.pool.supervisor.restart(ACCOUNT)
+            sending.account.channel.send = silence
+    assert "stuck" not in caplog.text
