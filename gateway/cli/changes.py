@@ -3,10 +3,14 @@
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from itertools import groupby
+from typing import Any, Final
 
 from gateway.cli.edits import Done, describe
-from gateway.cli.screen import clean, emit_json, print_pairs
+from gateway.cli.screen import clean, emit_json, plural, print_pairs
+
+MOST: Final = 5
+"""Settings of one table that are named; an agent that is new has 19."""
 
 
 def tell_done(done: Done, *, json: bool) -> None:
@@ -67,15 +71,31 @@ def _judged(verdict: Mapping[str, Any]) -> Iterator[str]:
         yield from _planned(verdict["changedPaths"], verdict["restartRequired"])
 
 
-def _planned(changed: Iterable[str], restart: Collection[str]) -> Iterator[str]:
+def _planned(changed: Collection[str], restart: Collection[str]) -> Iterator[str]:
     """Yield a line for each path that changes, with what it takes."""
-    for path in changed:
-        yield f"  {path}" + ("  (needs a restart)" if path in restart else "")
+    yield from (f"  {each}" for each in folded(path for path in changed if path not in restart))
+    yield from (f"  {path}  (needs a restart)" for path in changed if path in restart)
+
+
+def folded(paths: Iterable[str]) -> Iterator[str]:
+    """Yield *paths*; of a table of which more than `MOST` have changed only how many."""
+    for table, group in groupby(paths, _table):
+        members = list(group)
+        if len(members) > MOST:
+            yield f"{table} ({plural(len(members), 'setting')})"
+        else:
+            yield from members
+
+
+def _table(path: str) -> str:
+    """Return the table with a name of its own in which *path* is: ``channels.irc.home``."""
+    names = path.split(".")
+    return ".".join(names[: 3 if names[0] in ("channels", "auth") else 2])
 
 
 def _row(revision: Mapping[str, Any]) -> str:
     stamp = datetime.fromtimestamp(revision["at"]).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return "  ".join([stamp, revision["who"], ", ".join(revision["changedPaths"])])
+    return "  ".join([stamp, revision["who"], ", ".join(folded(revision["changedPaths"]))])
 
 
 def _print(lines: Iterable[str]) -> None:

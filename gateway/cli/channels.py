@@ -5,9 +5,7 @@ import sys
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-import trio
 from cyclopts import Parameter
-from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -18,11 +16,9 @@ from gateway.cli.errors import CommandError
 from gateway.cli.screen import clean, coloured, duration, emit_json, make_console, print_pairs
 from gateway.cli.screen import since as ago
 from gateway.cli.session import talk
+from gateway.cli.watching import ask, follow_json, loss, next_event, noted
 from gateway.cli.where import HERE, Where
-from gateway.client import Client, ConnectionLostError, Events, RpcError
-
-REDRAW: Final = 1.0
-"""Seconds between two pictures without news: ages move."""
+from gateway.client import Client
 
 _COLUMNS: Final = ("channel", "condition", "since", "last alive", "waiting", "identity", "error")
 
@@ -202,44 +198,15 @@ async def _watch(client: Client) -> None:
     with client.events("channel.status", "connection.*") as changes, live:
         found, note = await _list(client), ""
         while True:
-            picture = draw(found)
-            live.update(Group(Text(note, style="bold red"), picture) if note else picture)
+            live.update(noted(draw(found), note))
             live.refresh()
-            note = await _next(changes, note)
+            if (event := await next_event(changes)) is not None:
+                note = loss(event)
             # Without news too: signs of life and what waits are told by no event.
-            if client.connected and (fresh := await _ask(client)) is not None:
-                found = fresh
-
-
-async def _next(changes: Events, note: str) -> str:
-    """Wait for a change or the next redraw; return what to say about the connection."""
-    event = None
-    with trio.move_on_after(REDRAW):
-        event = await anext(changes)
-    if event is None:
-        return note
-    lost = event.name == "connection.lost"
-    return clean(f"connection lost: {event.data['reason']}") if lost else ""
-
-
-async def _ask(client: Client) -> list[dict[str, Any]] | None:
-    """Return all channels, or `None` if the gateway goes meanwhile; another event says so."""
-    try:
-        found: list[dict[str, Any]] = (await client.call("channels.list", timeout=REDRAW))[
-            "channels"
-        ]
-    except ConnectionLostError:
-        return None
-    except RpcError as error:
-        if error.kind not in ("timeout", "unavailable"):
-            raise
-        return None
-    return found
+            fresh = await ask(client, "channels.list") if client.connected else None
+            if fresh is not None:
+                found = fresh["channels"]
 
 
 async def _watch_json(client: Client) -> None:
-    with client.events("channel.status", "connection.*") as changes:
-        emit_json(await _list(client), line=True)
-        async for event in changes:
-            if event.name != "connection.lost" and (fresh := await _ask(client)) is not None:
-                emit_json(fresh, line=True)
+    await follow_json(client, "channels.list", "channel.status", key="channels")

@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gateway.cli.errors import CommandError, did_you_mean
+from gateway.cli.screen import clean, print_pairs
 from gateway.cli.where import local_config
 from gateway.config.hooks import Hook
 from gateway.conversation.signatures import sign
@@ -17,8 +18,15 @@ Config = Annotated[Path | None, Parameter(help="Configuration file.")]
 
 def show(*, config: Config = None) -> None:
     """List the hooks of the configuration: the path, how a sender is known, what comes of it."""
-    for name, hook in local_config(config).hooks.items():
-        sys.stdout.write(f"/hooks/{name}\t{hook.scheme}\t{_purpose(hook)}\n")
+    hooks = local_config(config).hooks
+    if not hooks:
+        print("There is no hook: add a table [hooks.NAME] to the configuration.")
+    rows = ((f"/hooks/{name}", clean(_summary(each))) for name, each in hooks.items())
+    print_pairs(rows, style="bold")
+
+
+def _summary(hook: Hook) -> str:
+    return f"{hook.scheme}, {_purpose(hook)}"
 
 
 def _purpose(hook: Hook) -> str:

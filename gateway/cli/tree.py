@@ -5,21 +5,18 @@ from typing import Annotated, Any, Final
 
 import trio
 from cyclopts import Parameter
-from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 from rich.tree import Tree
 
 from gateway.cli.screen import clean, coloured, duration, emit_json, make_console, since
 from gateway.cli.session import talk
+from gateway.cli.watching import ask, follow_json, loss, next_event, noted
 from gateway.cli.where import HERE, Where
-from gateway.client import Client, ConnectionLostError, Events, RpcError
+from gateway.client import Client
 
 SETTLE: Final = 0.1
 """Seconds after a change until it is shown: changes come in bursts."""
-
-REDRAW: Final = 1.0
-"""Seconds between two pictures without news: ages and countdowns move."""
 
 
 def tree(
@@ -65,44 +62,17 @@ async def _watch(client: Client) -> None:
         root, asked = await client.call("supervision.tree"), trio.current_time()
         note, stale = "", False
         while True:
-            picture = draw(root, trio.current_time() - asked)
-            live.update(Group(Text(note, style="bold red"), picture) if note else picture)
+            live.update(noted(draw(root, trio.current_time() - asked), note))
             live.refresh()
-            note, changed = await _next(changes, note)
-            stale = stale or changed
-            if stale and client.connected and (fresh := await _ask(client)) is not None:
+            if (event := await next_event(changes)) is not None:
+                note = loss(event)
+                if not note:
+                    stale = True
+                    await trio.sleep(SETTLE)
+            fresh = await ask(client, "supervision.tree") if stale and client.connected else None
+            if fresh is not None:
                 root, asked, stale = fresh, trio.current_time(), False
 
 
-async def _next(changes: Events, note: str) -> tuple[str, bool]:
-    """Wait for a change or the next redraw; return what to say, and whether to ask again."""
-    event = None
-    with trio.move_on_after(REDRAW):
-        event = await anext(changes)
-    if event is None:
-        return note, False
-    if event.name == "connection.lost":
-        return clean(f"connection lost: {event.data['reason']}"), False
-    await trio.sleep(SETTLE)
-    return "", True
-
-
-async def _ask(client: Client) -> dict[str, Any] | None:
-    """Return the tree, or `None` if the gateway goes meanwhile; another event says so."""
-    try:
-        tree: dict[str, Any] = await client.call("supervision.tree", timeout=REDRAW)
-    except ConnectionLostError:
-        return None
-    except RpcError as error:
-        if error.kind not in ("timeout", "unavailable"):
-            raise
-        return None
-    return tree
-
-
 async def _watch_json(client: Client) -> None:
-    with client.events("supervision.changed", "connection.*") as changes:
-        emit_json(await client.call("supervision.tree"), line=True)
-        async for event in changes:
-            if event.name != "connection.lost" and (fresh := await _ask(client)) is not None:
-                emit_json(fresh, line=True)
+    await follow_json(client, "supervision.tree", "supervision.changed")

@@ -4,7 +4,6 @@ Nobody else is asked this way: what a stranger's question leads to is for the co
 clients to decide.
 """
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -20,6 +19,7 @@ from gateway.channels.inbox import Entry
 from gateway.channels.outbox import Draft
 from gateway.channels.post import Post
 from gateway.errors import GatewayError, NotFoundError
+from gateway.protocol.digest import digest
 from supervisors import Lifetime
 
 log = structlog.get_logger(__name__)
@@ -77,7 +77,7 @@ class Asking:
             f"/allow {approval['id']} or /deny {approval['id']}"
         )
         # The id alone may come again after a restart.
-        key = hashlib.sha256(f"{approval['id']} {approval['runId']}".encode()).hexdigest()[:24]
+        key = digest(approval["id"], approval["runId"], length=24)
         return [
             Draft(
                 account=entry.account,

@@ -27,6 +27,7 @@ from gateway.config.hooks import Hook
 from gateway.config.templates import fill, needs_json
 from gateway.conversation.signatures import signed_content, verify
 from gateway.errors import GatewayError
+from gateway.protocol.digest import digest
 from gateway.protocol.frames import ParseError, parse
 from gateway.storage.store import Store
 from gateway.web.hooks import HookAnswer, HookRequest, Hooks
@@ -172,8 +173,7 @@ class Taker:
 
 def session_id(name: str, session: str) -> str:
     """Return the id of the session that the hook *name* calls *session*."""
-    digest = hashlib.sha256(f"/hooks\0{name}\0{session}".encode()).hexdigest()
-    return f"sess-{digest[:24]}"
+    return f"sess-{digest('/hooks', name, session, length=24)}"
 
 
 def text_of(hook: Hook, body: bytes) -> str:

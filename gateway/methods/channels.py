@@ -1,6 +1,5 @@
 """channels.*: how they are, starting and stopping one, sending through one."""
 
-import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
@@ -14,6 +13,7 @@ from gateway.channels.outbox import Entry
 from gateway.conversation.office import Office
 from gateway.errors import NotFoundError, UnavailableError
 from gateway.protocol.convert import param
+from gateway.protocol.digest import digest
 from gateway.rpc.router import Call, Methods
 from supervisors import Status, Supervisor
 
@@ -221,8 +221,7 @@ def _key(call: Call) -> str:
     """Return what makes the message unique: with the same idempotency key, the same."""
     if call.idempotency_key is None:
         return f"send-{secrets.token_hex(12)}"
-    named = f"{call.principal.name}\0{call.idempotency_key}".encode()
-    return f"send-{hashlib.sha256(named).hexdigest()[:32]}"
+    return f"send-{digest(call.principal.name, call.idempotency_key, length=32)}"
 
 
 def _sent(entries: list[Entry]) -> Sent:

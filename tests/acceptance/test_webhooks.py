@@ -132,8 +132,8 @@ def test_the_command_line_lists_hooks_and_signs_as_a_sender_would(gateway, tmp_p
     options = ("--config", str(gateway.config))
     listed = gateway.command("hooks", "list", *options).stdout.splitlines()
     assert listed == [
-        "/hooks/deploy\thmac-sha256\tasks the default agent, in session deploys",
-        "/hooks/alarm\tbearer\tasks the default agent",
+        "/hooks/deploy  hmac-sha256, asks the default agent, in session deploys",
+        "/hooks/alarm   bearer, asks the default agent",
     ]
     assert SECRET not in "".join(listed)
     signed = gateway.command("hooks", "sign", "deploy", *options, stdin=BODY.decode())

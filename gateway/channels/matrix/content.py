@@ -1,7 +1,6 @@
 """What we send: contents of events.  Pure."""
 
 from collections.abc import Collection, Mapping
-from hashlib import sha256
 from typing import Any, Final
 
 import orjson
@@ -9,6 +8,7 @@ import orjson
 from gateway.channels.base import Outbound, UndeliverableError
 from gateway.channels.formatting import clean
 from gateway.channels.matrix.events import AUTOMATED
+from gateway.protocol.digest import digest
 
 CONTENT_BYTES: Final = 60_000
 """Largest content: an event has at most 65 536 bytes, and about 2 000 are the server's.
@@ -19,7 +19,7 @@ Content = dict[str, Any]
 
 def transaction(*words: str) -> str:
     """Return the id of a transaction: the same for the same *words*."""
-    return sha256("\0".join(words).encode("utf-8", "replace")).hexdigest()[:40]
+    return digest(*words, length=40)
 
 
 def text_content(message: Outbound, html: str | None, mentioned: Collection[str] = ()) -> Content:

@@ -1,6 +1,5 @@
 """``POST /v1/chat/completions``: one question to an agent, answered whole or as it comes."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -15,6 +14,7 @@ from gateway.agents import records
 from gateway.agents.run import Ask, Run
 from gateway.agents.runs import Runs
 from gateway.errors import GatewayError, NotFoundError
+from gateway.protocol.digest import digest
 from gateway.protocol.frames import ParseError, parse
 from gateway.rpc.allowance import Allowance
 from gateway.rpc.auth import Principal
@@ -150,8 +150,7 @@ def session_id(principal: Principal, name: str) -> str:
 
     Whatever the name is, it leads to nobody else's session.  Source: GHSA-hv93-r4j3-q65f.
     """
-    digest = hashlib.sha256(f"/v1\0{principal.name}\0{name}".encode()).hexdigest()
-    return f"sess-{digest[:24]}"
+    return f"sess-{digest('/v1', principal.name, name, length=24)}"
 
 
 @contextmanager
