@@ -4,7 +4,7 @@ Functions here take a connection and run inside `Store.write` or `Store.read`.  
 Unix seconds.  *account* is ``platform:name``.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from sqlite3 import Connection
 from typing import Any, Final
@@ -84,8 +84,23 @@ def _entry(row: Sequence[Any]) -> Entry:
     return Entry(row[0], draft, row[11], row[12], row[13], bool(row[14]), row[15], row[16])
 
 
-def add(sql: Connection, drafts: Iterable[Draft], now: float) -> None:
-    """Write down messages; those whose key is there already are left alone."""
+def _first_key(draft: Draft) -> str:
+    """Return the key of the first part of what *draft* is a part of: ``KEY.0`` of ``KEY.2``."""
+    stem, dot, _ = draft.key.rpartition(".")
+    return f"{stem}{dot}0" if dot else draft.key
+
+
+def _is_known(sql: Connection, key: str) -> bool:
+    return sql.execute("SELECT 1 FROM outbox WHERE key = ?", (key,)).fetchone() is not None
+
+
+def add(sql: Connection, drafts: Sequence[Draft], now: float) -> None:
+    """Write down messages; those whose key is there already are left alone.
+
+    So are further parts of them: of another text under the same key nothing is sent.
+    """
+    found = {key for one in drafts if _is_known(sql, key := _first_key(one))}
+    drafts = [each for each in drafts if _first_key(each) not in found]
     sql.executemany(
         "INSERT OR IGNORE INTO outbox (account, chat, thread, text, key, expires, reply_to,"
         " edits, media, markup, state, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -38,7 +38,8 @@ log = structlog.get_logger(__name__)
 
 ATTEMPTS: Final = 3
 """How often answering one message is begun: a message that kills whoever answers it must not
-do so for ever."""
+do so for ever.  The last time it is done without what an answer can do without: files that
+are still to be fetched, and showing it before it is there."""
 
 NOTHING_SAID: Final = "(The agent has answered nothing.)"
 """In place of an answer in which nothing is to be seen: silence would look like a loss."""
@@ -91,7 +92,7 @@ class Answering:
         try:
             entry = await self._claim(account, entry)
             # Not before: whatever goes wrong with a file counts as an attempt.
-            entry = await self.attachments.keep(account, entry)
+            entry = await self.attachments.keep(account, entry, fetch=entry.attempts < ATTEMPTS)
             run = await self._submit(entry, role)
         except UnavailableError:
             raise
@@ -160,7 +161,7 @@ class Answering:
         """Return how the run ended, and the message that has shown its answer growing."""
         preview: Preview | None = None
         async with trio.open_nursery() as nursery:
-            channel = account.channel
+            channel = account.channel if entry.attempts < ATTEMPTS else None
             if channel is not None and account.condition is Condition.CONNECTED:
                 nursery.start_soon(show_typing, channel, entry.message.place)
                 nursery.start_soon(self._react, account, channel, entry)

@@ -42,8 +42,10 @@ class Attachments:
         factory=lambda: trio.CapacityLimiter(AT_ONCE), init=False
     )
 
-    async def keep(self, account: Account, entry: Entry) -> Entry:
+    async def keep(self, account: Account, entry: Entry, *, fetch: bool = True) -> Entry:
         """Return *entry* with what became of its attachments, which does not change again.
+
+        Without *fetch* it makes do with those that are stored already.
 
         Takes hardly longer than `FETCH_SECONDS`; a file that was not fetched until then is
         done without.  Cancelled, it begins again, without what is stored already.  Raises
@@ -51,7 +53,7 @@ class Attachments:
         """
         if entry.files is not None or not entry.message.attachments:
             return entry
-        until = trio.current_time() + FETCH_SECONDS
+        until = trio.current_time() + (FETCH_SECONDS if fetch else 0.0)
         kept = [
             await self._keep(account, entry, place, until)
             for place in range(len(entry.message.attachments))

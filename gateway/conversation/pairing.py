@@ -74,7 +74,8 @@ def request(
     Returns the code to tell him; `None` if he has been told one that is still good, or if
     too many want to.
     """
-    sql.execute("DELETE FROM pairings WHERE created <= ?", (now - SECONDS,))
+    # Those of the future as well: the clock was set back, and they would be good for longer.
+    sql.execute("DELETE FROM pairings WHERE created <= ? OR created > ?", (now - SECONDS, now))
     known = sql.execute(
         "SELECT 1 FROM pairings WHERE account = ? AND sender = ?", (account, sender.id)
     ).fetchone()
@@ -108,12 +109,13 @@ class Pairings:
 
     async def requests(self) -> tuple[Request, ...]:
         """Return who wants to talk and may not yet, the first first."""
-        oldest = self._now() - SECONDS
+        now = self._now()
         rows = await self.post.database.read(
             lambda sql: sql.execute(
                 "SELECT code, account, sender, name, created FROM pairings"
-                " WHERE created > ? AND code NOT LIKE 'rejected %' ORDER BY created",
-                (oldest,),
+                " WHERE created > ? AND created <= ? AND code NOT LIKE 'rejected %'"
+                " ORDER BY created",
+                (now - SECONDS, now),
             ).fetchall()
         )
         return tuple(
@@ -199,9 +201,9 @@ def _approve(
     sql: Connection, code: str, account: str | None, *, by: str, owner: bool, now: float
 ) -> Approved | None:
     row = sql.execute(
-        "DELETE FROM pairings WHERE code = ? AND created > ? AND account = coalesce(?, account)"
-        " RETURNING account, sender, name, chat",
-        (code, now - SECONDS, account),
+        "DELETE FROM pairings WHERE code = ? AND created > ? AND created <= ?"
+        " AND account = coalesce(?, account) RETURNING account, sender, name, chat",
+        (code, now - SECONDS, now, account),
     ).fetchone()
     if row is None:
         return None

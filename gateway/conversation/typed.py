@@ -65,7 +65,11 @@ class Typed:
         chat = await self.post.database.read(
             lambda sql: chats.find(sql, account.id, entry.message.place)
         )
-        lines = [f"Agent: {self.agent_for(account, entry)}"]
+        try:
+            agent = self.agent_for(account, entry)
+        except NotFoundError as error:
+            agent = error.message
+        lines = [f"Agent: {agent}"]
         if chat is not None:
             try:
                 session = await self.sessions.get(chat.session_id)

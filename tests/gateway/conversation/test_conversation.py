@@ -4,7 +4,7 @@ import attrs
 import pytest
 import trio
 from agent_stage import Told
-from channel_stage import message
+from channel_stage import ACCOUNT, message
 
 from gateway.agents.providers import Answer
 from gateway.channels.base import Abilities, Attachment, LostError, Place, Sender
@@ -328,6 +328,36 @@ async def test_a_preview_of_which_nobody_knows_whether_it_is_there_is_the_only_o
     async with stage.running():
         await stage.ask(message(1, "a b c d e"), seconds=200)
         assert [text for _, text in stage.texts] == ["A ...", "A B C D E"]
+
+
+@pytest.mark.parametrize("broken", ["typing", "fetch"])
+async def test_a_bug_in_what_an_answer_can_do_without_costs_no_answer(
+    autojump_clock, stage, broken
+):
+    class Buggy(stage.channel):
+        async def typing(self, place, *, on):
+            assert broken != "typing"
+
+        async def fetch(self, attachment, limit):
+            assert broken != "fetch"
+            return await super().fetch(attachment, limit)
+
+    stage.channel = Buggy
+    stage.abilities = Abilities(length=200, typing_seconds=5.0)
+    async with stage.running():
+        await stage.ask(message(1, attachments=(Attachment("image", "ref"),)), seconds=120)
+        ((_, text),) = stage.texts
+        assert text.startswith("HELLO")
+        assert ("COULD NOT BE FETCHED" in text) == (broken == "fetch")
+
+
+async def test_another_text_under_the_same_key_is_not_sent(autojump_clock, stage):
+    async with stage.running():
+        await trio.sleep(1)
+        for text in ("one", "two " * 100, "three"):
+            await stage.office.send(ACCOUNT, "ann", text, "key")
+        await trio.sleep(5)
+        assert stage.texts == [("ann", "one")]
 
 
 async def test_a_run_that_is_lost_has_its_message_wait(autojump_clock, stage, caplog):

@@ -144,3 +144,15 @@ async def test_an_approval_for_one_account_holds_for_no_other(autojump_clock, cl
             await closed.office.pairings.approve(
                 code_in(closed.texts[0][1]), "cli", account="signal:other"
             )
+
+
+async def test_a_clock_that_is_set_back_makes_no_code_good_for_longer(autojump_clock, closed):
+    async with closed.running():
+        await closed.ask(message(1))
+        (request,) = await closed.office.pairings.requests()
+        closed.start -= 24 * 60 * 60
+        assert await closed.office.pairings.requests() == ()
+        with pytest.raises(NotFoundError):
+            await closed.office.pairings.approve(request.code, "test")
+        await closed.ask(message(2))
+        assert len(await closed.office.pairings.requests()) == 1

@@ -6,6 +6,7 @@ from channel_stage import message
 
 from gateway.agents.tools import Use
 from gateway.channels.base import Place, Sender
+from gateway.config.bindings import Binding
 
 
 async def test_new_begins_another_session_and_keeps_the_old_one(autojump_clock, stage):
@@ -66,6 +67,13 @@ async def test_status_and_help_say_what_there_is(autojump_clock, stage):
         text = " ".join(text for _, text in stage.texts[2:])
         assert "/stop" in text
         assert "/approve" not in text
+
+
+async def test_status_says_if_there_is_no_such_agent(autojump_clock, stage):
+    stage.bindings = {"all": Binding(agent="gone", channel="signal")}
+    async with stage.running():
+        await stage.ask(message(1, "/status"))
+        assert stage.texts[0][1].startswith("Agent: no agent 'gone'")
 
 
 async def test_an_owner_is_asked_in_his_chat_whether_a_tool_may_be_used(autojump_clock, stage):
