@@ -132,7 +132,7 @@ class Fake:
                     if http.our_state is not h11.DONE or http.their_state is not h11.DONE:
                         break
                     http.start_next_cycle()
-        except (trio.BrokenResourceError, h11.LocalProtocolError):
+        except (trio.BrokenResourceError, h11.ProtocolError):
             pass
         finally:
             self.open -= 1
