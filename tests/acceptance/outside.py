@@ -131,6 +131,19 @@ class Gateway:
             check=False,
         )
 
+    @property
+    def places(self):
+        """What an operator has in his environment whose commands are to find it."""
+        return {
+            "GATEWAY_CONFIG": str(self.config),
+            "GATEWAY_STATE": str(self.state),
+            "GATEWAY_PORT": str(self.port),
+        }
+
+    def beside(self, *arguments, **options):
+        """Run a command as somebody on the same machine would."""
+        return self.command(*arguments, **self.places | options)
+
     def start(self, *arguments, wait=True, **environment):
         """Start it; returns when it accepts connections (unless *wait* is false)."""
         # Output to a file: nobody reads a pipe while the test does something else.

@@ -1,8 +1,6 @@
 """Agents from the command line: beside a real gateway, and without one."""
 
 import json
-import subprocess
-import sys
 import tomllib
 
 import pytest
@@ -12,19 +10,7 @@ import pytest
 def run(gateway):
     def run(*arguments, code=0):
         """Run a command to its end, expecting exit *code*; return what it printed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "gateway", "agents", *arguments],
-            env=gateway.environment()
-            | {
-                "GATEWAY_CONFIG": str(gateway.config),
-                "GATEWAY_STATE": str(gateway.state),
-                "GATEWAY_PORT": str(gateway.port),
-            },
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = gateway.beside("agents", *arguments)
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done.stderr if code else done.stdout

@@ -57,12 +57,7 @@ def telegram():
 def run(gateway):
     def run(*arguments, code=0, stdin=None, **environment):
         """Run a command to its end, expecting exit *code*; return all that it printed."""
-        environment |= {
-            "GATEWAY_CONFIG": str(gateway.config),
-            "GATEWAY_STATE": str(gateway.state),
-            "GATEWAY_PORT": str(gateway.port),
-        }
-        done = gateway.command(*arguments, stdin=stdin, **environment)
+        done = gateway.beside(*arguments, stdin=stdin, **environment)
         said = done.stdout + done.stderr
         assert done.returncode == code, said
         assert "Traceback" not in said
@@ -137,8 +132,7 @@ def test_what_is_missing_or_misspelt_is_said_before_anything_is_done(gateway, ru
 
 def test_at_a_terminal_the_token_is_asked_for_and_changes_are_followed(gateway, telegram):
     gateway.start()
-    places = {"GATEWAY_CONFIG": str(gateway.config), "GATEWAY_PORT": str(gateway.port)}
-    environment = gateway.environment() | places
+    environment = gateway.environment() | gateway.places
     with terminal(environment, "channels", "add", "telegram", f"api={telegram.url}") as screen:
         screen.wait("token (From @BotFather): ")
         screen.type("not a token\n")

@@ -60,8 +60,7 @@ def model():
 def chat(tmp_path):
     with model() as port, configured(tmp_path, ASKING.format(port=port)) as gateway:
         gateway.start()
-        places = {"GATEWAY_CONFIG": str(gateway.config), "GATEWAY_PORT": str(gateway.port)}
-        with terminal(gateway.environment() | places, "chat") as screen:
+        with terminal(gateway.environment() | gateway.places, "chat") as screen:
             screen.gateway = gateway
             screen.wait("you> ")
             yield screen

@@ -9,7 +9,7 @@ import time
 
 import attrs
 import pytest
-from outside import READER, TOKEN
+from outside import READER, TOKEN, configured
 from terminal import Terminal, terminal
 
 SLOW = """
@@ -31,22 +31,11 @@ class Shell:
     gateway: object
 
     def environment(self):
-        return self.gateway.environment() | {
-            "GATEWAY_CONFIG": str(self.gateway.config),
-            "GATEWAY_PORT": str(self.gateway.port),
-        }
+        return self.gateway.environment() | self.gateway.places
 
     def run(self, *arguments, stdin="", **environment):
         """Run a command to its end; returns the finished process."""
-        return subprocess.run(
-            [sys.executable, "-m", "gateway", *arguments],
-            env=self.environment() | environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return self.gateway.beside(*arguments, stdin=stdin, **environment)
 
     def json(self, *arguments, **options):
         """Run a command that succeeds, with nothing but JSON on its stdout."""
@@ -67,10 +56,17 @@ def shell(gateway):
 
 
 @pytest.fixture
-def beside(shell):
-    """A shell beside a gateway that runs."""
+def alone(shell):
+    """A shell beside a gateway of its own that runs."""
     shell.gateway.start()
     return shell
+
+
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory):
+    """A shell beside a running gateway, for all tests that leave it as it was."""
+    with configured(tmp_path_factory.mktemp("shell"), SLOW) as made:
+        yield Shell(made.start())
 
 
 def _fails(done, *words, code=1):
@@ -105,22 +101,22 @@ def test_the_tree_is_the_list_of_children_in_start_order(beside):
     ]
 
 
-def test_the_watched_tree_shows_a_change_and_ctrl_c_ends_it(beside):
-    with beside.terminal("tree", "--watch") as terminal:
+def test_the_watched_tree_shows_a_change_and_ctrl_c_ends_it(alone):
+    with alone.terminal("tree", "--watch") as terminal:
         terminal.wait("announcer")
-        beside.json("call", "supervision.stop", "--params", '{"path": "gateway/health"}')
+        alone.json("call", "supervision.stop", "--params", '{"path": "gateway/health"}')
         terminal.wait("stopped")
         terminal.type("\x03")
         assert terminal.wait_exit() == 130
         assert "Traceback" not in terminal.screen
 
 
-def test_the_watched_tree_survives_a_restart_of_the_gateway(beside):
-    with beside.terminal("tree", "--watch") as terminal:
+def test_the_watched_tree_survives_a_restart_of_the_gateway(alone):
+    with alone.terminal("tree", "--watch") as terminal:
         terminal.wait("announcer")
-        beside.gateway.stop()
+        alone.gateway.stop()
         terminal.wait("connection lost")
-        beside.gateway.start()
+        alone.gateway.start()
         terminal.wait("announcer", timeout=40)
 
 
@@ -148,16 +144,16 @@ def test_a_token_that_may_not_do_something_is_told_which_scope_it_lacks(beside):
     assert _fails(beside.run(*wanted), "agent.run")
 
 
-def test_a_wrong_token_is_refused_with_the_way_to_the_right_one(beside):
-    assert _fails(beside.run("status", "--token", "wrong"), "refused", "token")
-    refused = beside.run("status", GATEWAY_TOKEN="wrong-but-long-enough-to-be-a-token")
+def test_a_wrong_token_is_refused_with_the_way_to_the_right_one(alone):
+    assert _fails(alone.run("status", "--token", "wrong"), "refused", "token")
+    refused = alone.run("status", GATEWAY_TOKEN="wrong-but-long-enough-to-be-a-token")
     assert _fails(refused, "refused", "token")
 
 
-def test_a_locked_out_address_is_told_to_wait_and_not_to_start_a_gateway(beside):
+def test_a_locked_out_address_is_told_to_wait_and_not_to_start_a_gateway(alone):
     for _ in range(5):
-        beside.run("status", "--token", "wrong")
-    locked = beside.run("status")
+        alone.run("status", "--token", "wrong")
+    locked = alone.run("status")
     assert _fails(locked, "too many failed attempts", "wait")
     assert "Start it" not in locked.stderr
 
@@ -252,8 +248,8 @@ def test_replies_appear_while_they_are_made_and_ctrl_d_leaves(beside):
         assert terminal.wait_exit() == 0
 
 
-def test_ctrl_c_cancels_the_run_and_the_conversation_goes_on(beside):
-    with beside.terminal("chat", "--agent", "slow") as terminal:
+def test_ctrl_c_cancels_the_run_and_the_conversation_goes_on(alone):
+    with alone.terminal("chat", "--agent", "slow") as terminal:
         terminal.wait("you> ")
         terminal.type("a b c d e f g\n")
         terminal.wait("Echo: a b")
@@ -267,43 +263,43 @@ def test_ctrl_c_cancels_the_run_and_the_conversation_goes_on(beside):
         terminal.wait("Ctrl-D leaves")
         terminal.type("\x03")
         assert terminal.wait_exit() == 0
-    (session,) = beside.json("call", "sessions.list")["sessions"]
+    (session,) = alone.json("call", "sessions.list")["sessions"]
     params = json.dumps({"sessionId": session["id"]})
-    messages = beside.json("call", "sessions.history", "--params", params)["messages"]
+    messages = alone.json("call", "sessions.history", "--params", params)["messages"]
     assert [each["state"] for each in messages if each["role"] == "user"] == [
         "cancelled",
         "complete",
     ]
 
 
-def test_a_question_survives_a_crash_of_the_gateway(beside):
+def test_a_question_survives_a_crash_of_the_gateway(alone):
     command = [sys.executable, "-m", "gateway", "chat", "--agent", "slow", "--json"]
     asking = subprocess.Popen(
-        [*command, "-m", "a b c"], env=beside.environment(), stdout=subprocess.PIPE
+        [*command, "-m", "a b c"], env=alone.environment(), stdout=subprocess.PIPE
     )
-    with asking, beside.gateway.client() as client:
+    with asking, alone.gateway.client() as client:
         while not (sessions := client.call("sessions.list")["sessions"]):
             time.sleep(0.05)
-        beside.gateway.process.kill()
-        beside.gateway.process.wait()
-        beside.gateway.start()
+        alone.gateway.process.kill()
+        alone.gateway.process.wait()
+        alone.gateway.start()
         reply = json.loads(asking.communicate(timeout=60)[0])
     assert asking.returncode == 0
     assert reply["reply"].startswith("Echo: a b c")
     assert reply["sessionId"] == sessions[0]["id"]
     params = json.dumps({"sessionId": reply["sessionId"]})
-    messages = beside.json("call", "sessions.history", "--params", params)["messages"]
+    messages = alone.json("call", "sessions.history", "--params", params)["messages"]
     assert [each["role"] for each in messages] == ["user", "assistant"]
 
 
-def test_the_log_can_be_read_and_followed(beside):
-    assert any("listening" in line for line in beside.run("logs").stdout.splitlines())
-    entries = [json.loads(line) for line in beside.run("logs", "--json").stdout.splitlines()]
+def test_the_log_can_be_read_and_followed(alone):
+    assert any("listening" in line for line in alone.run("logs").stdout.splitlines())
+    entries = [json.loads(line) for line in alone.run("logs", "--json").stdout.splitlines()]
     assert "listening" in [entry["event"] for entry in entries]
-    assert beside.run("logs", "--level", "error").stdout == ""
-    with beside.terminal("logs", "--follow") as terminal:
+    assert alone.run("logs", "--level", "error").stdout == ""
+    with alone.terminal("logs", "--follow") as terminal:
         terminal.wait("listening")
-        beside.json("call", "supervision.restart", "--params", '{"path": "gateway/listener"}')
+        alone.json("call", "supervision.restart", "--params", '{"path": "gateway/listener"}')
         terminal.wait("listening")
         terminal.type("\x03")
         assert terminal.wait_exit() == 130

@@ -27,23 +27,11 @@ class Desk:
         return self.gateway.config.read_text()
 
     def environment(self):
-        return self.gateway.environment() | {
-            "GATEWAY_CONFIG": str(self.gateway.config),
-            "GATEWAY_STATE": str(self.gateway.state),
-            "GATEWAY_PORT": str(self.gateway.port),
-        }
+        return self.gateway.environment() | self.gateway.places
 
     def run(self, *arguments, stdin="", code=0, **environment):
         """Run a command to its end, expecting exit *code*; return what it printed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "gateway", *arguments],
-            env=self.environment() | environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = self.gateway.beside(*arguments, stdin=stdin, **environment)
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         self.said += [done.stdout, done.stderr]

@@ -51,8 +51,7 @@ def connected(gateway, *conditions):
 
 def command(gateway, *arguments):
     """Run a command as its operator would."""
-    here = {"GATEWAY_CONFIG": str(gateway.config), "GATEWAY_PORT": str(gateway.port)}
-    return gateway.command(*arguments, **here)
+    return gateway.beside(*arguments)
 
 
 def begin(gateway, homeserver, bot, ann, **more):
