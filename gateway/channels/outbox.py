@@ -169,5 +169,12 @@ def settle(
 
 
 def prune(sql: Connection, before: float) -> int:
-    """Forget messages that are over since before a time; return how many."""
-    return sql.execute("DELETE FROM outbox WHERE settled < ?", (before,)).rowcount
+    """Forget messages that are over since before a time; return how many.
+
+    Also those that nobody has sent by then: their account is gone.
+    """
+    settled = sql.execute("DELETE FROM outbox WHERE settled < ?", (before,)).rowcount
+    left = sql.execute(
+        "DELETE FROM outbox WHERE state IN ('pending', 'sending') AND expires < ?", (before,)
+    ).rowcount
+    return settled + left

@@ -5,6 +5,7 @@ import trio
 from channel_stage import message
 
 from gateway.channels.base import Place, Sender
+from gateway.channels.outbox import Draft
 from gateway.conversation import reception
 
 FLOOD = {"place": Place("flood"), "sender": Sender("zed", "Zed")}
@@ -81,3 +82,25 @@ async def test_messages_of_an_account_that_is_gone_cost_nothing(autojump_clock, 
         await stage.ask(message(1), seconds=60)
         assert stage.texts == [("ann", "HELLO")]
         assert len(stage.office.reception.supervisor.status().children) == 2
+
+
+async def test_what_is_left_of_an_account_that_is_gone_is_forgotten_in_the_end(
+    autojump_clock, stage
+):
+    def count(table):
+        return stage.database.connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+
+    async with stage.running():
+        await trio.sleep(5)
+        stage.database.connection.execute(
+            "INSERT INTO inbox (account, message_id, chat, sender, sender_name, text, at, direct,"
+            " mentioned, state, received) VALUES ('irc:old', '1', 'a', 'a', '', 'x', 0, 1, 0,"
+            " 'received', 1000)"
+        )
+        place = Place("a")
+        await stage.office.post.put([Draft("irc:old", place, "x", "k.0", stage.now() + 900)])
+        await trio.sleep(7_200)
+        assert (count("inbox"), count("outbox")) == (1, 1)
+        stage.start += reception.KEPT_SECONDS
+        await trio.sleep(7_200)
+        assert (count("inbox"), count("outbox")) == (0, 0)
