@@ -26,6 +26,7 @@ from gateway.config.channels import Channels, Signal
 from gateway.config.model import Config
 from gateway.conversation.office import Office
 from gateway.storage.database import Database
+from gateway.storage.media import MediaFiles, Quota
 from gateway.web.hooks import Hooks
 from supervisors import Child, Supervisor
 
@@ -54,8 +55,8 @@ class Clocked(Platform):
         return number
 
 
-async def measure(chats, burst):
-    """Return seconds in all and the latencies of `MESSAGES` in *chats*, *burst* at a time."""
+async def measure(count, chats, burst):
+    """Return seconds in all and the latencies of *count* in *chats*, *burst* at a time."""
     with tempfile.TemporaryDirectory() as folder:
         database, bus, lanes = Database(Path(folder) / "gateway.db"), Bus(), Lanes()
         catalog, platform = Catalog.of(CONFIG), Clocked()
@@ -67,7 +68,8 @@ async def measure(chats, burst):
 
         office = Office(
             database, bus, Hooks(), runs, catalog, Sessions(database, catalog, lanes),
-            Approvals(bus), lambda: CONFIG, pooling={"platform": lambda _: find},
+            Approvals(bus), lambda: CONFIG, MediaFiles(Path(folder) / "media", database, Quota),
+            pooling={"platform": lambda _: find},
         )  # fmt: skip
         root = Supervisor(
             "bench",
@@ -81,9 +83,9 @@ async def measure(chats, burst):
         async with trio.open_nursery() as nursery:
             await nursery.start(root.run)
             await trio.sleep(0.2)
-            platform.wanted, began = MESSAGES, time.perf_counter()
-            for start in range(0, MESSAGES, burst):
-                for number in range(start, min(start + burst, MESSAGES)):
+            platform.wanted, began = count, time.perf_counter()
+            for start in range(0, count, burst):
+                for number in range(start, min(start + burst, count)):
                     chat = f"chat-{number % chats}"
                     platform.said[str(number)] = time.perf_counter()
                     platform.say(
@@ -91,7 +93,7 @@ async def measure(chats, burst):
                             f"m-{number}", Place(chat), Sender(chat), f"{number} hello", time.time()
                         )
                     )
-                while len(platform.answered) < min(start + burst, MESSAGES):  # noqa: ASYNC110
+                while len(platform.answered) < min(start + burst, count):  # noqa: ASYNC110
                     await trio.sleep(0.001)
             taken = time.perf_counter() - began
             root.shutdown(5)
@@ -110,12 +112,14 @@ CASES = (
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the messages")
     options = parser.parse_args()
+    count = MESSAGES // 10 if options.quick else MESSAGES
     figures = {}
     for name, chats, burst in CASES:
-        taken, waits = trio.run(measure, chats, burst)
+        taken, waits = trio.run(measure, count, chats, burst)
         waits = sorted(each * 1000 for each in waits)
-        figures[f"{name}: messages/s"] = MESSAGES / taken
+        figures[f"{name}: messages/s"] = count / taken
         figures[f"{name}: p50 ms"] = statistics.median(waits)
         figures[f"{name}: p99 ms"] = waits[int(len(waits) * 0.99) - 1]
     if options.json:

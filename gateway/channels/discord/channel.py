@@ -6,21 +6,17 @@ from typing import Any, Final, NoReturn
 
 import attrs
 import orjson
-import trio
 
 from gateway.channels.api import Api, Reply
 from gateway.channels.base import (
     Abilities,
     Attachment,
     Channel,
-    ChannelError,
     Link,
     LostError,
     Outbound,
     Place,
     Probe,
-    RefusedForGoodError,
-    SlowDownError,
     UndeliverableError,
 )
 from gateway.channels.discord.limits import Route
@@ -28,6 +24,7 @@ from gateway.channels.discord.messages import LENGTH, Me, read_me, write_edit, w
 from gateway.channels.discord.reception import Reception
 from gateway.channels.discord.rest import Rest
 from gateway.channels.discord.session import Session
+from gateway.channels.mending import mending
 from gateway.channels.sockets import Connect, connect_tcp
 from gateway.config.channels import Discord as Settings
 from gateway.web.addresses import is_https_at
@@ -38,9 +35,6 @@ CDN: Final = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
 UPLOAD_BYTES: Final = 10_000_000
 """Largest file that a bot may send to a server without boosts is 10 MiB.
 Source: Reference, Uploading Files."""
-
-PATIENCE: Final = 30.0
-"""Longest wait for Discord's limits while connecting; ``stall_seconds`` is at least 40."""
 
 ME: Final = Route("GET", "/users/@me")
 MESSAGES: Final = "/channels/{}/messages"
@@ -86,16 +80,8 @@ class Bot(Channel):
             Api.opened("Discord", "", transport=self.transport) as files,
         ):
             self._rest, self._files = rest, files
-            try:
+            async with mending("Discord"):
                 await self._receive(link, rest)
-            except (LostError, RefusedForGoodError):
-                raise
-            except SlowDownError as error:
-                await trio.sleep(min(error.after, PATIENCE))
-                raise LostError(f"Discord {error.message}") from error
-            except ChannelError as error:
-                # An answer to what every bot may ask, and nothing to do about it.
-                raise LostError(error.message) from error
 
     async def _receive(self, link: Link, rest: Rest) -> NoReturn:
         me = await self._who(rest)

@@ -13,16 +13,15 @@ from gateway.channels.base import (
     Abilities,
     Attachment,
     Channel,
-    ChannelError,
     Link,
     LostError,
     Outbound,
     Place,
     Probe,
     RefusedForGoodError,
-    SlowDownError,
     UndeliverableError,
 )
+from gateway.channels.mending import mending
 from gateway.channels.post import unix_time
 from gateway.channels.reading import text_at
 from gateway.channels.slack.events import Me
@@ -39,9 +38,6 @@ FILE_HOSTS: Final = frozenset({"files.slack.com"})
 
 POLL_SECONDS: Final = 25.0
 """Between two questions whether Slack is there, where it posts to us and nothing else shows."""
-
-PATIENCE: Final = 30.0
-"""Longest wait for Slack's limits while connecting; ``stall_seconds`` is at least 40."""
 
 UPLOAD_BYTES: Final = 20_000_000
 """Slack takes 1 GB; a send has 10 s."""
@@ -97,16 +93,8 @@ class App(Channel):
         token = self.settings.bot_token.value
         async with self._opened(token) as api, self._opened(token, "") as files:
             self._web, self._files = Web(api), files
-            try:
+            async with mending("Slack"):
                 await self._receive(link, self._web)
-            except (LostError, RefusedForGoodError):
-                raise
-            except SlowDownError as error:
-                await trio.sleep(min(error.after, PATIENCE))
-                raise LostError(f"Slack {error.message}") from error
-            except ChannelError as error:
-                # An answer to what every app may ask, and nothing to do about it.
-                raise LostError(error.message) from error
 
     async def _receive(self, link: Link, web: Web) -> None:
         me = await self._who(web)
