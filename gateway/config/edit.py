@@ -96,9 +96,7 @@ def _laid_out(text: str) -> Layout:
 
 
 def _error(layout: Layout, path: Path, message: str, hint: str = "") -> EditError:
-    place = layout.outline.nearest(path)
-    line, column = (place.line, place.column) if place else (None, None)
-    return EditError(Issue(message, path, hint, line=line, column=column))
+    return EditError(layout.issue(path, message, hint))
 
 
 def _guarded(layout: Layout, path: Names, value: Any, *, references: bool) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import attrs
 
-from gateway.config.issues import Path
+from gateway.config.issues import Issue, Path
 from gateway.config.locate import Outline, Scan
 from gateway.config.text import parse
 
@@ -112,6 +112,12 @@ class Layout:
         """Return the pair whose value is exactly the setting *path*."""
         everywhere = [*self.pairs(), *(each for table in self.inline.values() for each in table)]
         return next((each for each in everywhere if each.path == path), None)
+
+    def issue(self, path: Path, message: str, hint: str = "") -> Issue:
+        """Return an issue of *path*, at its place in the text or at that of what it is in."""
+        place = self.outline.nearest(path)
+        line, column = (place.line, place.column) if place else (None, None)
+        return Issue(message, path, hint, line=line, column=column)
 
     def around(self, path: Path) -> Path | None:
         """Return the innermost inline table that *path* is in."""

@@ -229,6 +229,4 @@ def _laid_out(text: str) -> Layout:
 
 
 def _error(layout: Layout, path: Path, message: str, hint: str = "") -> MigrationError:
-    place = layout.outline.nearest(path)
-    line, column = (place.line, place.column) if place else (None, None)
-    return MigrationError(Issue(message, path, hint, line=line, column=column))
+    return MigrationError(layout.issue(path, message, hint))
