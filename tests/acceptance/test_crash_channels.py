@@ -44,9 +44,12 @@ def test_a_kill_at_any_moment_leaves_no_message_without_an_answer(gateway):
         # Whoever runs it hundreds of times runs it beside other things.
         gateway.wait_ready(60)
 
-        def all_answered(texts):
+        def is_over(texts):
             plain, marked = counted(texts)
-            return all(plain[each] + marked[each] for each in asked)
+            missing = [each for each in asked if not plain[each] + marked[each]]
+            # Whoever was killed three times in the middle of one says that he gives up.
+            return len(missing) == sum("I could not answer" in text for text in texts)
 
-        plain, _ = counted(far.wait_texts(all_answered, 60))
+        plain, _ = counted(far.wait_texts(is_over, 60))
         assert {each: count for each, count in plain.items() if count > 1} == {}
+        assert len(plain) > len(asked) / 2

@@ -126,6 +126,8 @@ class TestViolations:
             (b"\x81\xff" + b"\x7f" + b"\xff" * 7, 1009),  # announces 2**63-1 bytes
             (b"\x81\xfe\xff\xff", 1009),
         ],
+        # Masks are made by chance, and names of tests must not be.
+        ids=lambda each: "frame" if isinstance(each, bytes) else str(each),
     )
     async def test_a_violation_is_answered_with_its_close_code(self, autojump_clock, sent, code):
         limits = Limits(frame_bytes=1000)
