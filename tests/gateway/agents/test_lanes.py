@@ -3,7 +3,6 @@
 import pytest
 import trio
 
-from gateway.agents import lanes
 from gateway.agents.lanes import Lanes
 from gateway.errors import GatewayError
 
@@ -52,9 +51,8 @@ def test_whoever_leaves_while_waiting_holds_nobody_up():
         assert alone.first
 
 
-def test_a_lane_that_is_too_long_is_refused(monkeypatch):
-    monkeypatch.setattr(lanes, "DEPTH", 1)
-    table = Lanes()
+def test_a_lane_that_is_too_long_is_refused():
+    table = Lanes(depth=1)
     with table.join("a"), table.join("a"):
         with pytest.raises(GatewayError) as caught, table.join("a"):
             pass
