@@ -102,5 +102,7 @@ def test_answered_elsewhere_the_prompt_is_that_of_the_next_question(chat):
     chat.type("/status\n")
     chat.wait("Agent: main")
     chat.wait("Conversation: 4 messages")
+    # Typed before the prompt is there, the end of input belongs to nobody.
+    chat.wait("you> ")
     chat.type("\x04")
     assert chat.wait_exit() == 0

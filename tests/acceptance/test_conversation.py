@@ -114,8 +114,9 @@ def test_operators_read_the_tree_and_restart_a_child(running):
         tree = client.call("supervision.tree")
         names = [child["path"].split("/")[1] for child in tree["children"]]
         assert names == [
-            "watchdog", "store", "settings", "clients", "agents", "compaction", "requests",
-            "listener", "health", "reload", "watch", "announcer",
+            "watchdog", "store", "settings", "clients", "mcp", "agents", "compaction",
+            "conversations", "requests", "listener", "channels", "health", "reload", "watch",
+            "announcer",
         ]  # fmt: skip
         assert {child["state"] for child in tree["children"]} == {"running"}
         client.call("supervision.restart", {"path": "gateway/health"})
