@@ -34,8 +34,6 @@ class State(StrEnum):
 
 Text = TypeVar("Text", str, str | None)
 
-OPEN: Final = ("received", "claimed")
-
 
 @attrs.frozen
 class Kept:

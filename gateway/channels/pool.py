@@ -11,7 +11,7 @@ import attrs
 import trio
 
 from gateway.bus import Bus
-from gateway.channels.account import Account, Condition, Drain, Taken
+from gateway.channels.account import Account, Drain, Taken
 from gateway.channels.base import Make
 from gateway.channels.delivery import Find, no_media
 from gateway.channels.post import Post
@@ -132,8 +132,3 @@ class Pool:
     def accounts(self) -> Mapping[str, Account]:
         """All that have ever been enabled, by id."""
         return self._accounts
-
-    @property
-    def connected(self) -> int:
-        """How many are connected."""
-        return sum(each.condition is Condition.CONNECTED for each in self._accounts.values())

@@ -94,7 +94,6 @@ class Office:
         asking = Asking(self.post, self.bus, self._account, answering.owner_of)
         self.reception = Reception(
             self.post,
-            self.bus,
             answering,
             self._account,
             typed.run,

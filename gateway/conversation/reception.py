@@ -15,7 +15,6 @@ import structlog
 import trio
 
 from gateway.agents.lanes import Lanes, Place
-from gateway.bus import Bus
 from gateway.channels import inbox, outbox
 from gateway.channels.account import Account
 from gateway.channels.inbox import Entry, State
@@ -61,7 +60,6 @@ class Reception:
     """
 
     post: Post
-    bus: Bus
     answering: Answering
     find: Callable[[str], Account]
     command: Callable[[Account, Entry, Judgement, Command], Awaitable[str]]
